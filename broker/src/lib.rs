@@ -1,1 +1,37 @@
-//! x
+//! Leveret: an AMQP 0-9-1 message broker that any RabbitMQ client talks to, as a library.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use leveret::{Broker, Config};
+//!
+//! let broker = Broker::start(Config::in_memory().listen("127.0.0.1:0".parse()?)).await?;
+//! println!("clients connect to {}", broker.amqp_url().unwrap_or_default());
+//! broker.shutdown().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Inside
+//!
+//! A pure core and a thin shell. `server` has the sockets, tasks and the clock; everything else takes bytes and time as
+//! arguments, so that a whole conversation can be tested as frames in, frames out:
+//!
+//! ```text
+//! server -> connection -> channel -> vhost -> exchange, queue, auth -> message -> leveret-spec
+//! ```
+
+mod auth;
+mod channel;
+pub mod config;
+mod connection;
+mod entropy;
+mod exchange;
+mod failure;
+mod message;
+mod node;
+mod queue;
+mod server;
+mod time;
+mod vhost;
+
+pub use config::{Config, Identity, Limits, Secret};
+pub use server::{Broker, ShutdownError, StartError};

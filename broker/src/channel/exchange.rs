@@ -1,0 +1,100 @@
+//! Class exchange: declare, delete, bind and unbind to another exchange.
+
+use leveret_spec::{Table, TableBuf, Value, exchange};
+
+use super::{Channel, Link, unimplemented_method};
+use crate::exchange::{Declaration, Destination, Kind};
+use crate::failure::{Failure, Soft};
+use crate::vhost::Ends;
+
+/// The default exchange takes no declarations and no bindings.
+pub(super) fn check_not_default(name: &str) -> Result<(), Soft> {
+    if name.is_empty() {
+        return Err(Soft::access_refused("operation not permitted on the default exchange"));
+    }
+    Ok(())
+}
+
+/// Names lose their line ends in declarations, deletions and bindings, as with RabbitMQ.
+pub(super) fn without_line_ends(name: &str) -> std::borrow::Cow<'_, str> {
+    if name.contains(['\r', '\n']) { name.replace(['\r', '\n'], "").into() } else { name.into() }
+}
+
+impl Channel {
+    pub(super) fn handle_exchange(&mut self, method: exchange::Method<'_>, link: &mut Link) -> Result<(), Failure> {
+        match method {
+            exchange::Method::Declare(m) => self.exchange_declare(m, link)?,
+            exchange::Method::Delete(m) => {
+                let name = without_line_ends(&m.exchange);
+                check_not_default(&name)?;
+                link.vhost.delete_exchange(&name, m.if_unused)?;
+                if !m.no_wait {
+                    self.reply(link, &exchange::DeleteOk {});
+                }
+            }
+            exchange::Method::Bind(m) => {
+                let ends = exchange_ends(link, &m.source, &m.destination)?;
+                link.vhost.bind(ends, m.routing_key.as_bytes(), m.arguments)?;
+                if !m.no_wait {
+                    self.reply(link, &exchange::BindOk {});
+                }
+            }
+            exchange::Method::Unbind(m) => {
+                check_not_default(&m.source)?;
+                check_not_default(&m.destination)?;
+                // What does not exist is not bound.
+                if let Ok(ends) = exchange_ends(link, &m.source, &m.destination) {
+                    link.vhost.unbind(ends, m.routing_key.as_bytes(), m.arguments);
+                }
+                if !m.no_wait {
+                    self.reply(link, &exchange::UnbindOk {});
+                }
+            }
+            _ => return Err(unimplemented_method()),
+        }
+        Ok(())
+    }
+
+    fn exchange_declare(&mut self, m: exchange::Declare<'_>, link: &mut Link) -> Result<(), Failure> {
+        let name = without_line_ends(&m.exchange);
+        check_not_default(&name)?;
+        if m.passive {
+            link.vhost.exchange(&name)?;
+        } else {
+            let kind = Kind::of(&m.kind)
+                .ok_or_else(|| Soft::precondition_failed(format!("unknown exchange type '{}'", m.kind)))?;
+            check_alternate(&name, m.arguments, link)?;
+            let declaration = Declaration {
+                kind,
+                durable: m.durable,
+                auto_delete: m.auto_delete,
+                internal: m.internal,
+                arguments: TableBuf::from(m.arguments),
+            };
+            link.vhost.declare_exchange(&name, declaration)?;
+        }
+        if !m.no_wait {
+            self.reply(link, &exchange::DeclareOk {});
+        }
+        Ok(())
+    }
+}
+
+fn check_alternate(name: &str, arguments: Table<'_>, link: &Link) -> Result<(), Soft> {
+    match arguments.lookup("alternate-exchange") {
+        None | Some(Value::LongStr(_)) => Ok(()),
+        Some(other) => Err(Soft::precondition_failed(format!(
+            "invalid type '{}' for arg 'alternate-exchange' in exchange '{name}' in vhost '{}'",
+            crate::queue::argument_type(other),
+            link.vhost.name
+        ))),
+    }
+}
+
+fn exchange_ends(link: &Link, source: &str, destination: &str) -> Result<Ends, Soft> {
+    let (source, destination) = (without_line_ends(source), without_line_ends(destination));
+    check_not_default(&source)?;
+    check_not_default(&destination)?;
+    let source = link.vhost.exchange(&source)?;
+    Ok(Ends { source, destination: Destination::Exchange(link.vhost.exchange(&destination)?) })
+}

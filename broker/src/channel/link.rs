@@ -1,0 +1,182 @@
+//! What channels have of their connection: its virtual host, its output, its mailbox, and the batches that a turn collects.
+
+use std::sync::Arc;
+
+use leveret_spec::frame::{self, FRAME_END, FrameKind};
+use leveret_spec::method::MethodFrame;
+
+use crate::node::Node;
+use crate::queue::{ConnectionId, Entry, Mailbox, Queue, Wakes};
+use crate::vhost::{DeleteCondition, Vhost};
+
+use super::publish::Batches;
+
+/// Bytes sent that may stand in front of unsent ones.
+const SENT_BYTES_MAX: usize = 1 << 20;
+
+/// A running connection as its channels see it.
+pub(crate) struct Link {
+    pub(crate) id: ConnectionId,
+    pub(crate) node: Arc<Node>,
+    pub(crate) vhost: Arc<Vhost>,
+    pub(crate) client: Client,
+    pub(crate) out: Outbox,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Connections to wake at the end of the turn.
+    pub(crate) wakes: Wakes,
+    /// Bytes of the largest frame, 0 = no limit.
+    pub(crate) frame_max: usize,
+    pub(super) batches: Batches,
+    /// Channels with acknowledgements or confirms that wait for the end of the turn.
+    pub(super) unsettled: Vec<u16>,
+    /// True if a queue has said that this publisher is far ahead.
+    pub(crate) far_ahead: bool,
+    /// Bytes of publishes that have not arrived whole.
+    pub(super) assembling: usize,
+    exclusive: Vec<Arc<Queue>>,
+}
+
+/// What the client said of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Client {
+    pub(crate) user: Arc<str>,
+    /// It understands basic.cancel from the server.
+    pub(crate) consumer_cancel_notify: bool,
+}
+
+/// Bytes on their way to the socket.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Link {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        vhost: Arc<Vhost>,
+        client: Client,
+        mailbox: Arc<Mailbox>,
+        frame_max: usize,
+    ) -> Self {
+        Link {
+            id: node.next_connection(),
+            node,
+            vhost,
+            client,
+            out: Outbox::default(),
+            mailbox,
+            wakes: Wakes::default(),
+            frame_max,
+            batches: Batches::default(),
+            unsettled: vec![],
+            far_ahead: false,
+            assembling: 0,
+            exclusive: vec![],
+        }
+    }
+
+    /// Gives every queue what was published to it in this turn.
+    pub(crate) fn settle_publishes(&mut self) {
+        self.far_ahead |= self.batches.send(&self.mailbox, &mut self.wakes);
+    }
+
+    /// The channels that wait for the end of the turn.
+    pub(crate) fn take_unsettled(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.unsettled)
+    }
+
+    /// Gives the list back, to be used again.
+    pub(crate) fn reuse_unsettled(&mut self, mut list: Vec<u16>) {
+        list.clear();
+        self.unsettled = list;
+    }
+
+    /// Deletes an auto-delete queue that has lost its last consumer.
+    pub(super) fn delete_if_unused(&mut self, queue: &Queue) {
+        // That it is in use again, or gone, is what the condition is for.
+        let condition = DeleteCondition { unused: true, empty: false };
+        let _ = self.vhost.delete_queue(queue, condition, &mut self.wakes);
+    }
+
+    pub(super) fn owns(&mut self, queue: Arc<Queue>) {
+        self.exclusive.push(queue);
+    }
+
+    /// Deletes the queues that are exclusive to this connection.
+    pub(crate) fn delete_exclusive_queues(&mut self) {
+        for queue in std::mem::take(&mut self.exclusive) {
+            let _ = self.vhost.delete_queue(&queue, DeleteCondition::default(), &mut self.wakes);
+        }
+    }
+}
+
+impl Outbox {
+    /// Appends a method.
+    #[inline]
+    pub(crate) fn put_method(&mut self, channel: u16, method: &impl MethodFrame) {
+        frame::put_method(&mut self.bytes, channel, method);
+    }
+
+    /// Appends whatever `put` writes.
+    pub(crate) fn put(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        put(&mut self.bytes);
+    }
+
+    /// Appends basic.deliver with its content; `tag` is the consumer tag as on the wire.
+    #[inline]
+    pub(super) fn put_delivery(
+        &mut self,
+        channel: u16,
+        tag: &[u8],
+        delivery_tag: u64,
+        entry: &Entry,
+        frame_max: usize,
+    ) {
+        const DELIVER: [u8; 4] = [0, 60, 0, 60];
+        let address = entry.message.address();
+        let out = &mut self.bytes;
+        out.reserve(entry.message.size() + tag.len() + 32);
+        frame::put_head(out, FrameKind::Method, channel, (4 + tag.len() + 9 + address.len()) as u32);
+        out.extend_from_slice(&DELIVER);
+        out.extend_from_slice(tag);
+        let [a, b, c, d, e, f, g, h] = delivery_tag.to_be_bytes();
+        out.extend_from_slice(&[a, b, c, d, e, f, g, h, entry.redelivered().into()]);
+        out.extend_from_slice(address);
+        out.push(FRAME_END);
+        entry.message.put_content(out, channel, frame_max);
+    }
+
+    /// What the socket has not taken.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// The socket took that many bytes.
+    pub(crate) fn advance(&mut self, sent: usize) {
+        self.sent += sent;
+        if self.sent >= self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        } else if self.sent > SENT_BYTES_MAX {
+            // What was sent must not pile up behind a slow socket.
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// True without a buffer of its own.
+    pub(crate) fn is_unbuffered(&self) -> bool {
+        self.bytes.capacity() == 0
+    }
+
+    /// Lends a buffer, which `reclaim` gives back.
+    pub(crate) fn lend(&mut self, buffer: Vec<u8>) {
+        self.bytes = buffer;
+    }
+
+    /// The buffer, if nothing is in it.
+    pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
+        self.bytes.is_empty().then(|| std::mem::take(&mut self.bytes))
+    }
+}

@@ -1,0 +1,154 @@
+//! One channel of a connection: what was published on it, delivered through it and not yet settled.
+//!
+//! One file for each AMQP class that channels speak; each has a `handle` with an arm for every method that a client may send.
+
+mod access;
+mod basic;
+mod confirm;
+mod content;
+mod exchange;
+mod link;
+mod publish;
+mod queue;
+mod settle;
+mod sources;
+mod unacked;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use leveret_spec::method::MethodFrame;
+use leveret_spec::{Method, channel};
+
+use crate::failure::{Failure, Hard};
+use crate::queue::{Delivery, SharedLimit};
+
+pub(crate) use content::Content;
+pub(crate) use link::{Client, Link, Outbox};
+
+use content::Assembly;
+use publish::Routes;
+use sources::Sources;
+use unacked::Unacked;
+
+/// A channel.
+pub(crate) struct Channel {
+    pub(crate) number: u16,
+    /// Set once the broker has sent channel.close: everything but the answer is ignored.
+    pub(crate) closing: bool,
+    sources: Sources,
+    /// Consumers by tag.
+    consumers: HashMap<Box<str>, u32>,
+    unacked: Unacked,
+    delivery_tag: u64,
+    /// basic.qos without `global`: the prefetch of consumers that start from now on.
+    prefetch: u16,
+    /// basic.qos with `global`.
+    shared: Arc<SharedLimit>,
+    confirms: Option<Confirms>,
+    /// The publish whose content has not arrived whole.
+    assembly: Option<Assembly>,
+    /// The queue that an empty name stands for.
+    last_queue: Option<Arc<str>>,
+    routes: Routes,
+    /// True if acknowledgements or confirms wait for the end of the turn.
+    unsettled: bool,
+}
+
+/// Confirm mode.
+#[derive(Default)]
+struct Confirms {
+    /// Publishes since confirm.select.
+    published: u64,
+    /// The last one that was confirmed.
+    confirmed: u64,
+}
+
+impl Channel {
+    pub(crate) fn new(number: u16) -> Self {
+        Channel {
+            number,
+            closing: false,
+            sources: Sources::default(),
+            consumers: HashMap::new(),
+            unacked: Unacked::default(),
+            delivery_tag: 0,
+            prefetch: 0,
+            shared: Arc::default(),
+            confirms: None,
+            assembly: None,
+            last_queue: None,
+            routes: Routes::default(),
+            unsettled: false,
+        }
+    }
+
+    /// A method that a client sent on this channel.
+    pub(crate) fn handle(&mut self, method: Method<'_>, link: &mut Link) -> Result<(), Failure> {
+        match method {
+            Method::Basic(method) => self.handle_basic(method, link),
+            Method::Queue(method) => self.handle_queue(method, link),
+            Method::Exchange(method) => self.handle_exchange(method, link),
+            Method::Confirm(method) => self.handle_confirm(method, link),
+            Method::Tx(method) => self.handle_tx(method),
+            Method::Access(method) => self.handle_access(method, link),
+            Method::Channel(method) => self.handle_channel(method, link),
+            Method::Connection(_) => Err(unimplemented_method()),
+        }
+    }
+
+    fn handle_channel(&mut self, method: channel::Method<'_>, link: &mut Link) -> Result<(), Failure> {
+        match method {
+            channel::Method::Open(_) => Err(Hard::channel_error("second 'channel.open' seen").into()),
+            channel::Method::Flow(channel::Flow { active: true }) => {
+                self.reply(link, &channel::FlowOk { active: true });
+                Ok(())
+            }
+            channel::Method::Flow(_) => Err(Hard::not_implemented("active=false").into()),
+            channel::Method::FlowOk(_) => Ok(()),
+            // Open and close belong to the connection; what is left is none of the client's.
+            _ => Err(unimplemented_method()),
+        }
+    }
+
+    /// Sends a method on this channel.
+    fn reply(&self, link: &mut Link, method: &impl MethodFrame) {
+        link.out.put_method(self.number, method);
+    }
+
+    /// Ends the channel: its consumers go, and what was delivered and not settled goes back to its queues, in front of what
+    /// anybody else might get.
+    pub(crate) fn shut_down(&mut self, link: &mut Link) {
+        self.assembly_ends(link);
+        link.settle_publishes();
+        let abandoned = self.unsubscribe_all();
+        let mut returning = self.take_everything(link);
+        for (number, source) in self.sources.drain() {
+            let (entries, unsettled) = returning.remove(&number).unwrap_or_default();
+            let settled = unsettled + source.settled as usize;
+            source.queue.requeue(None, entries, settled, &mut link.wakes);
+        }
+        for queue in abandoned {
+            link.delete_if_unused(&queue);
+        }
+        self.consumers.clear();
+    }
+}
+
+fn unimplemented_method() -> Failure {
+    Hard::command_invalid("unimplemented method").into()
+}
+
+impl Channel {
+    /// Sends a delivery to the client.
+    #[inline]
+    pub(crate) fn deliver(&mut self, delivery: Delivery, link: &mut Link) {
+        let Some(source) = self.sources.of_mut(delivery.source) else { return };
+        self.delivery_tag += 1;
+        link.out.put_delivery(self.number, &source.tag, self.delivery_tag, &delivery.entry, link.frame_max);
+        if !source.no_ack {
+            source.unsettled += 1;
+            self.unacked.push(self.delivery_tag, delivery.source, delivery.entry);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! basic.publish: from the wire to the queues' batches, along the routes that this channel remembers.
+
+use std::sync::Arc;
+
+use leveret_spec::frame::FRAME_HEADER;
+use leveret_spec::{ContentHeader, RawProperties, ReplyCode, ShortStr, basic};
+
+use super::content::{self, Assembly};
+use super::{Channel, Link};
+use crate::failure::{Failure, Hard, Soft};
+use crate::message::{self, Message};
+use crate::queue::{Accepted, Mailbox, Queue, Wakes};
+
+/// Routes that a channel remembers.
+const ROUTES: usize = 16;
+/// Queues that a connection may have batches for before it starts anew.
+const BATCHES_MAX: usize = 256;
+/// A time to live of more milliseconds is refused: ten years, as with RabbitMQ.
+const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
+/// Where basic.publish's exchange stands in its frame: behind the frame's head, the ids and the reserved short.
+const ADDRESS_AT: usize = FRAME_HEADER + 4 + 2;
+
+/// What was published in a turn, by queue.
+#[derive(Default)]
+pub(super) struct Batches {
+    list: Vec<(Arc<Queue>, Vec<Message>)>,
+    /// Those that are not empty.
+    filled: Vec<u32>,
+    /// The virtual host's generation that the routes belong to.
+    generation: u64,
+    /// Changes whenever remembered routes lose their meaning.
+    epoch: u64,
+}
+
+/// Routes by exchange and routing key.
+#[derive(Default)]
+pub(super) struct Routes {
+    /// Empty, or `ROUTES` places by a hash of the address.
+    places: Vec<Route>,
+    last: usize,
+}
+
+#[derive(Default)]
+struct Route {
+    address: Box<[u8]>,
+    epoch: u64,
+    /// Batches, by number.
+    batches: Vec<u32>,
+}
+
+impl Batches {
+    fn add(&mut self, batch: u32, message: Message) {
+        let messages = &mut self.list[batch as usize].1;
+        if messages.is_empty() {
+            self.filled.push(batch);
+        }
+        messages.push(message);
+    }
+
+    fn of(&mut self, queue: &Arc<Queue>) -> u32 {
+        let found = self.list.iter().position(|(other, _)| Arc::ptr_eq(other, queue));
+        found.unwrap_or_else(|| {
+            self.list.push((queue.clone(), vec![]));
+            self.list.len() - 1
+        }) as u32
+    }
+
+    /// Hands every batch to its queue; true if one of them wants this publisher to pause.
+    pub(super) fn send(&mut self, publisher: &Arc<Mailbox>, wakes: &mut Wakes) -> bool {
+        let mut far_ahead = false;
+        for batch in self.filled.drain(..) {
+            let (queue, messages) = &mut self.list[batch as usize];
+            far_ahead |= queue.publish(messages, publisher, wakes) == Accepted::FarAhead;
+        }
+        far_ahead
+    }
+
+    /// Forgets the routes, after what they led to was sent.
+    fn start_anew(&mut self, generation: u64) {
+        self.list.clear();
+        self.generation = generation;
+        self.epoch += 1;
+    }
+}
+
+impl Routes {
+    /// The batches for an address, if they are known and still right.
+    #[inline]
+    fn find(&mut self, address: &[u8], epoch: u64) -> Option<&[u32]> {
+        if self.places.is_empty() {
+            return None;
+        }
+        if *self.places[self.last].address != *address {
+            self.last = place(address);
+        }
+        let route = &self.places[self.last];
+        (*route.address == *address && route.epoch == epoch).then_some(&route.batches)
+    }
+
+    fn remember(&mut self, address: &[u8], epoch: u64, batches: Vec<u32>) {
+        self.places.resize_with(ROUTES, Route::default);
+        self.places[place(address)] = Route { address: address.into(), epoch, batches };
+    }
+}
+
+/// Keys that differ tend to differ in their last bytes.
+fn place(address: &[u8]) -> usize {
+    let ends = address.iter().rev().take(8).fold(address.len(), |sum, &b| sum.wrapping_mul(31).wrapping_add(b.into()));
+    (ends ^ ends >> 7) % ROUTES
+}
+
+impl Channel {
+    /// basic.publish at the beginning of `input`, `length` bytes long, and its content if that has arrived too. How many
+    /// bytes of content were taken.
+    #[inline]
+    pub(crate) fn publish(
+        &mut self,
+        method: &basic::Publish<'_>,
+        input: &[u8],
+        length: usize,
+        payload_max: usize,
+        link: &mut Link,
+    ) -> Result<usize, Failure> {
+        if method.immediate {
+            return Err(Hard::not_implemented("immediate=true").into());
+        }
+        let address_length = 2 + method.exchange.len() + method.routing_key.len();
+        let address = &input[ADDRESS_AT..ADDRESS_AT + address_length];
+        let Some(whole) = content::whole(&input[length..], self.number, payload_max) else {
+            self.assembly = Some(Assembly::of(address, method.mandatory));
+            return Ok(0);
+        };
+        content::check_size(whole.body_size, link)?;
+        self.check_properties(whole.header, link)?;
+        let message = Message::from_wire(&input[ADDRESS_AT..length + whole.length]);
+        self.accept(message, method.mandatory, link)?;
+        Ok(whole.length)
+    }
+
+    /// Checks what the broker has to understand of the properties.
+    #[inline]
+    pub(super) fn check_properties(&self, header: &[u8], link: &Link) -> Result<(), Failure> {
+        match &header[ContentHeader::FIXED..] {
+            [0, 0] => Ok(()),
+            raw => check_properties(raw, link),
+        }
+    }
+
+    /// A message that has arrived whole.
+    #[inline]
+    pub(super) fn accept(&mut self, mut message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
+        message.normalize_headers().map_err(|why| Hard::frame_error(why.0))?;
+        let generation = link.vhost.generation();
+        if link.batches.generation != generation || link.batches.list.len() > BATCHES_MAX {
+            link.settle_publishes();
+            link.batches.start_anew(generation);
+        }
+        self.count_publish(link);
+        match self.routes.find(message.address(), link.batches.epoch) {
+            Some(batches) => spread(batches, message, mandatory, self.number, link),
+            None => self.accept_by_new_route(message, mandatory, link),
+        }
+    }
+
+    fn accept_by_new_route(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
+        let (exchange, key) = message::split_address(message.address());
+        let routed = link.vhost.route(&exchange, &key, message.properties().headers())?;
+        let batches: Vec<u32> = routed.queues.iter().map(|queue| link.batches.of(queue)).collect();
+        if routed.repeatable {
+            self.routes.remember(message.address(), link.batches.epoch, batches.clone());
+        }
+        spread(&batches, message, mandatory, self.number, link)
+    }
+
+    fn count_publish(&mut self, link: &mut Link) {
+        if let Some(confirms) = &mut self.confirms {
+            confirms.published += 1;
+            self.waits_for_end_of_turn(link);
+        }
+    }
+}
+
+/// Adds a message to each batch, or sends it back if there is none and somebody has to know.
+#[inline]
+fn spread(batches: &[u32], message: Message, mandatory: bool, channel: u16, link: &mut Link) -> Result<(), Failure> {
+    match batches.split_last() {
+        Some((&last, others)) => {
+            for &batch in others {
+                link.batches.add(batch, message.clone());
+            }
+            link.batches.add(last, message);
+        }
+        None if mandatory => send_back(&message, channel, link),
+        None => {}
+    }
+    Ok(())
+}
+
+/// basic.return with RabbitMQ's bare text.
+fn send_back(message: &Message, channel: u16, link: &mut Link) {
+    let (exchange, routing_key) = message::split_address(message.address());
+    let reply_text = ShortStr::cut(ReplyCode::NoRoute.name());
+    let method = basic::Return { reply_code: ReplyCode::NoRoute.code(), reply_text, exchange, routing_key };
+    link.out.put_method(channel, &method);
+    let frame_max = link.frame_max;
+    link.out.put(|out| message.put_content(out, channel, frame_max));
+}
+
+fn check_properties(raw: &[u8], link: &Link) -> Result<(), Failure> {
+    let properties = RawProperties::of(raw).map_err(|why| Hard::frame_error(why.0))?;
+    properties.validate().map_err(|why| Hard::frame_error(format!("cannot decode properties: {why}")))?;
+    if let Some(user) = properties.user_id()
+        && *user != *link.client.user.as_bytes()
+    {
+        let text = format!("user_id property set to '{user}' but authenticated user was '{}'", link.client.user);
+        return Err(Soft::precondition_failed(text).into());
+    }
+    if let Some(expiration) = properties.expiration() {
+        check_expiration(&expiration.to_string())
+            .map_err(|why| Soft::precondition_failed(format!("invalid expiration '{expiration}': {why}")))?;
+    }
+    Ok(())
+}
+
+/// Decimal digits, up to ten years. The reasons are in RabbitMQ's words.
+fn check_expiration(text: &str) -> Result<(), String> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let (number, rest) = digits.split_at(end);
+    if number.is_empty() {
+        return Err("no_integer".into());
+    }
+    if !rest.is_empty() {
+        return Err(format!("{{leftover_string,\"{rest}\"}}"));
+    }
+    if text.starts_with('-') {
+        return Err(format!("{{value_negative,{text}}}"));
+    }
+    match number.parse::<u64>() {
+        Ok(ms) if ms <= EXPIRATION_MS_MAX => Ok(()),
+        _ => Err(format!("{{value_too_big,{number}}}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiration_is_decimal_digits_up_to_ten_years() {
+        for good in ["0", "1000", "315360000000"] {
+            assert_eq!(check_expiration(good), Ok(()));
+        }
+        for (bad, why) in [
+            ("", "no_integer"),
+            ("abc", "no_integer"),
+            ("10abc", "{leftover_string,\"abc\"}"),
+            ("-1", "{value_negative,-1}"),
+            ("315360000001", "{value_too_big,315360000001}"),
+        ] {
+            assert_eq!(check_expiration(bad), Err(why.into()));
+        }
+    }
+}

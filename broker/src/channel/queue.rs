@@ -1,0 +1,149 @@
+//! Class queue: declare, bind, purge, delete, unbind.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use leveret_spec::{ShortStr, TableBuf, queue};
+
+use super::exchange::{check_not_default, without_line_ends};
+use super::{Channel, Link, unimplemented_method};
+use crate::exchange::Destination;
+use crate::failure::{Failure, Hard, Soft};
+use crate::queue::{Declaration, Queue};
+use crate::vhost::{DeleteCondition, Ends};
+
+/// Tries to find a name that nobody has; with 128 random bits the first will do.
+const NAME_TRIES: usize = 8;
+
+impl Channel {
+    pub(super) fn handle_queue(&mut self, method: queue::Method<'_>, link: &mut Link) -> Result<(), Failure> {
+        match method {
+            queue::Method::Declare(m) => self.queue_declare(m, link),
+            queue::Method::Bind(m) => self.queue_bind(m, link),
+            queue::Method::Unbind(m) => self.queue_unbind(m, link),
+            queue::Method::Purge(m) => self.queue_purge(m, link),
+            queue::Method::Delete(m) => self.queue_delete(m, link),
+            _ => Err(unimplemented_method()),
+        }
+    }
+
+    /// The name that a client means: an empty one is the last queue that this channel declared.
+    fn meant<'n>(&self, name: &'n str) -> Result<Cow<'n, str>, Soft> {
+        if !name.is_empty() {
+            return Ok(name.into());
+        }
+        match &self.last_queue {
+            Some(last) => Ok(last.to_string().into()),
+            None => Err(Soft::not_found("no previously declared queue")),
+        }
+    }
+
+    /// The queue that a client means, if this connection may use it.
+    pub(super) fn queue_meant(&self, name: &str, link: &Link) -> Result<Arc<Queue>, Soft> {
+        let queue = link.vhost.queue(&self.meant(name)?)?;
+        queue.check_owner(link.id)?;
+        Ok(queue)
+    }
+
+    fn queue_declare(&mut self, m: queue::Declare<'_>, link: &mut Link) -> Result<(), Failure> {
+        let name = without_line_ends(&m.queue);
+        let queue = if m.passive {
+            self.queue_meant(&name, link)?
+        } else {
+            let declaration = Declaration {
+                durable: m.durable && !m.exclusive,
+                owner: m.exclusive.then_some(link.id),
+                auto_delete: m.auto_delete,
+                arguments: TableBuf::from(m.arguments),
+            };
+            create(&name, declaration, link)?
+        };
+        self.last_queue = Some(queue.name.clone());
+        if !m.no_wait {
+            let (messages, consumers) = queue.counts();
+            let name = ShortStr::cut(&queue.name);
+            let (message_count, consumer_count) = (messages as u32, consumers as u32);
+            self.reply(link, &queue::DeclareOk { queue: name, message_count, consumer_count });
+        }
+        Ok(())
+    }
+
+    fn queue_bind(&mut self, m: queue::Bind<'_>, link: &mut Link) -> Result<(), Failure> {
+        // With neither queue nor key, the queue's name is the key (section 1.7.2.3, rule "previous").
+        let name = self.meant(&without_line_ends(&m.queue))?.into_owned();
+        let key = if m.queue.is_empty() && m.routing_key.is_empty() { &name } else { m.routing_key.as_str() };
+        let ends = queue_ends(link, &name, &m.exchange)?;
+        link.vhost.bind(ends, key.as_bytes(), m.arguments)?;
+        if !m.no_wait {
+            self.reply(link, &queue::BindOk {});
+        }
+        Ok(())
+    }
+
+    fn queue_unbind(&mut self, m: queue::Unbind<'_>, link: &mut Link) -> Result<(), Failure> {
+        let name = self.meant(&without_line_ends(&m.queue))?.into_owned();
+        let key = if m.queue.is_empty() && m.routing_key.is_empty() { &name } else { m.routing_key.as_str() };
+        match queue_ends(link, &name, &m.exchange) {
+            Ok(ends) => link.vhost.unbind(ends, key.as_bytes(), m.arguments),
+            // What does not exist is not bound.
+            Err(missing) if missing.code == leveret_spec::ReplyCode::NotFound => {}
+            Err(refused) => return Err(refused.into()),
+        }
+        self.reply(link, &queue::UnbindOk {});
+        Ok(())
+    }
+
+    fn queue_purge(&mut self, m: queue::Purge<'_>, link: &mut Link) -> Result<(), Failure> {
+        let queue = self.queue_meant(&m.queue, link)?;
+        let message_count = queue.purge(&mut link.wakes) as u32;
+        if !m.no_wait {
+            self.reply(link, &queue::PurgeOk { message_count });
+        }
+        Ok(())
+    }
+
+    fn queue_delete(&mut self, m: queue::Delete<'_>, link: &mut Link) -> Result<(), Failure> {
+        let name = self.meant(&without_line_ends(&m.queue))?.into_owned();
+        let mut message_count = 0;
+        // A queue that does not exist is deleted already.
+        if let Ok(queue) = link.vhost.queue(&name) {
+            queue.check_owner(link.id)?;
+            let condition = DeleteCondition { unused: m.if_unused, empty: m.if_empty };
+            message_count = link.vhost.delete_queue(&queue, condition, &mut link.wakes)? as u32;
+        }
+        if !m.no_wait {
+            self.reply(link, &queue::DeleteOk { message_count });
+        }
+        Ok(())
+    }
+}
+
+fn create(name: &str, declaration: Declaration, link: &mut Link) -> Result<Arc<Queue>, Failure> {
+    let exclusive = declaration.owner.is_some();
+    let (queue, new) = match name {
+        "" => (create_unnamed(&declaration, link)?, true),
+        _ => link.vhost.declare_queue(name, declaration)?,
+    };
+    if new && exclusive {
+        link.owns(queue.clone());
+    }
+    Ok(queue)
+}
+
+fn create_unnamed(declaration: &Declaration, link: &Link) -> Result<Arc<Queue>, Failure> {
+    for _ in 0..NAME_TRIES {
+        let name = link.node.entropy.name("amq.gen-");
+        if let Some(queue) = link.vhost.declare_named_by_server(&name, declaration.clone())? {
+            return Ok(queue);
+        }
+    }
+    Err(Hard::resource_error("no unused name for a queue").into())
+}
+
+fn queue_ends(link: &Link, queue: &str, exchange: &str) -> Result<Ends, Soft> {
+    let exchange = without_line_ends(exchange);
+    check_not_default(&exchange)?;
+    let queue = link.vhost.queue(queue)?;
+    queue.check_owner(link.id)?;
+    Ok(Ends { source: link.vhost.exchange(&exchange)?, destination: Destination::Queue(queue) })
+}

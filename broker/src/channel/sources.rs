@@ -1,0 +1,78 @@
+//! Where a channel's deliveries come from: its consumers, and the queues it has got messages from.
+
+use std::sync::Arc;
+
+use crate::queue::{ConsumerKey, Queue};
+
+/// A consumer, or a queue that basic.get was used on. It stays as long as messages from it are unsettled.
+pub(super) struct Source {
+    pub(super) queue: Arc<Queue>,
+    /// The consumer in its queue; none after it was cancelled, and for basic.get.
+    pub(super) key: Option<ConsumerKey>,
+    /// The consumer tag as on the wire.
+    pub(super) tag: Box<[u8]>,
+    pub(super) no_ack: bool,
+    /// Messages delivered and not settled.
+    pub(super) unsettled: u32,
+    /// Messages settled that the queue does not know of yet.
+    pub(super) settled: u32,
+}
+
+impl Source {
+    pub(super) fn new(queue: Arc<Queue>, tag: Box<[u8]>, no_ack: bool) -> Self {
+        Source { queue, key: None, tag, no_ack, unsettled: 0, settled: 0 }
+    }
+}
+
+/// A channel's sources by number.
+#[derive(Default)]
+pub(super) struct Sources {
+    slots: Vec<Option<Source>>,
+    /// Sources that have settled messages to tell their queues of.
+    pub(super) settled: Vec<u32>,
+}
+
+impl Sources {
+    pub(super) fn add(&mut self, source: Source) -> u32 {
+        let number = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[number] = Some(source);
+        number as u32
+    }
+
+    #[inline]
+    pub(super) fn of_mut(&mut self, number: u32) -> Option<&mut Source> {
+        self.slots.get_mut(number as usize)?.as_mut()
+    }
+
+    /// The source for basic.get from a queue.
+    pub(super) fn for_get(&mut self, queue: &Arc<Queue>) -> u32 {
+        let found = self.iter_mut().find(|(_, s)| s.key.is_none() && s.tag.is_empty() && Arc::ptr_eq(&s.queue, queue));
+        match found.map(|(number, _)| number) {
+            Some(number) => number,
+            None => self.add(Source::new(queue.clone(), Box::default(), false)),
+        }
+    }
+
+    /// Forgets a source that nothing depends on any more.
+    pub(super) fn forget_if_idle(&mut self, number: u32) {
+        let slot = self.slots.get_mut(number as usize);
+        if let Some(slot) = slot
+            && slot.as_ref().is_some_and(|s| s.key.is_none() && s.unsettled == 0 && s.settled == 0)
+        {
+            *slot = None;
+        }
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Source)> {
+        self.slots.iter_mut().enumerate().filter_map(|(n, s)| Some((n as u32, s.as_mut()?)))
+    }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (u32, Source)> {
+        self.settled.clear();
+        let slots = std::mem::take(&mut self.slots);
+        slots.into_iter().enumerate().filter_map(|(n, s)| Some((n as u32, s?)))
+    }
+}

@@ -1,0 +1,136 @@
+//! Deliveries that the client has not settled, by delivery tag.
+//!
+//! Tags grow, so they form a line; without gaps a tag's place is known at once, and with gaps found by halving. Settling in
+//! the middle leaves a gap, and gaps are closed when they outnumber what is left.
+
+use std::collections::VecDeque;
+
+use crate::queue::Entry;
+
+struct Slot {
+    tag: u64,
+    source: u32,
+    /// `None` is a gap.
+    entry: Option<Entry>,
+}
+
+/// Fewer gaps than this are not worth closing.
+const GAPS_MIN: usize = 64;
+
+#[derive(Default)]
+pub(super) struct Unacked {
+    slots: VecDeque<Slot>,
+    gaps: usize,
+}
+
+impl Unacked {
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.gaps
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, tag: u64, source: u32, entry: Entry) {
+        self.slots.push_back(Slot { tag, source, entry: Some(entry) });
+    }
+
+    /// Where the delivery of that tag is; `None` if it is settled or never was.
+    fn find(&self, tag: u64) -> Option<usize> {
+        let first = self.slots.front()?.tag;
+        let guess = usize::try_from(tag.checked_sub(first)?).ok()?;
+        let at = match self.slots.get(guess) {
+            Some(slot) if slot.tag == tag => guess,
+            _ => self.slots.binary_search_by_key(&tag, |slot| slot.tag).ok()?,
+        };
+        self.slots[at].entry.is_some().then_some(at)
+    }
+
+    /// Takes one.
+    pub(super) fn take(&mut self, tag: u64) -> Option<(u32, Entry)> {
+        let at = self.find(tag)?;
+        let slot = &mut self.slots[at];
+        let taken = (slot.source, slot.entry.take()?);
+        self.gaps += 1;
+        self.close_gaps();
+        Some(taken)
+    }
+
+    /// Takes the one of that tag and all before it, in their order; `None` if that tag is not there. Tag 0 is all of them.
+    pub(super) fn take_through(&mut self, tag: u64) -> Option<impl Iterator<Item = (u32, Entry)>> {
+        let end = if tag == 0 { self.slots.len() } else { self.find(tag)? + 1 };
+        self.gaps -= match self.gaps {
+            0 => 0,
+            _ => self.slots.range(..end).filter(|slot| slot.entry.is_none()).count(),
+        };
+        Some(self.slots.drain(..end).filter_map(|slot| Some((slot.source, slot.entry?))))
+    }
+
+    fn close_gaps(&mut self) {
+        while self.slots.front().is_some_and(|slot| slot.entry.is_none()) {
+            self.slots.pop_front();
+            self.gaps -= 1;
+        }
+        if self.gaps > GAPS_MIN && self.gaps > self.slots.len() / 2 {
+            self.slots.retain(|slot| slot.entry.is_some());
+            self.gaps = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leveret_spec::{Properties, TableBuf};
+
+    use super::*;
+    use crate::message::Message;
+    use crate::queue::{Limits, Queue, Wakes};
+
+    /// `tags` in a queue, each with its tag as body.
+    fn unacked(tags: impl Iterator<Item = u64>) -> Unacked {
+        let limits = Limits::of(TableBuf::new().as_table(), &"").unwrap();
+        let queue = Queue::new("q".into(), "/".into(), Default::default(), &limits);
+        let mut unacked = Unacked::default();
+        for tag in tags {
+            let message = Message::compose("", "q", &Properties::default(), tag.to_string().as_bytes());
+            queue.publish(&mut vec![message], &Default::default(), &mut Wakes::default());
+            let (entry, _) = queue.get(false).unwrap().unwrap();
+            unacked.push(tag, 0, entry);
+        }
+        unacked
+    }
+
+    fn bodies(taken: impl Iterator<Item = (u32, Entry)>) -> Vec<u64> {
+        taken.map(|(_, e)| String::from_utf8_lossy(e.message.body()).parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_tag_is_settled_once() {
+        let mut unacked = unacked(1..=3);
+        assert_eq!(bodies(unacked.take(2).into_iter()), [2]);
+        assert!(unacked.take(2).is_none() && unacked.take(4).is_none() && unacked.take(0).is_none());
+        assert_eq!(unacked.len(), 2);
+    }
+
+    #[test]
+    fn multiple_takes_all_up_to_a_tag_that_is_there() {
+        let mut unacked = unacked((1..=9).filter(|t| t % 2 == 1));
+        assert!(unacked.take_through(4).is_none());
+        unacked.take(3);
+        assert!(unacked.take_through(3).is_none());
+        assert_eq!(bodies(unacked.take_through(5).unwrap()), [1, 5]);
+        assert_eq!(bodies(unacked.take_through(0).unwrap()), [7, 9]);
+        assert_eq!(bodies(unacked.take_through(0).unwrap()), [0; 0]);
+    }
+
+    #[test]
+    fn one_that_is_never_settled_does_not_keep_the_settled_ones() {
+        let mut unacked = unacked(1..=10_000);
+        for tag in 2..=10_000 {
+            assert_eq!(bodies(unacked.take(tag).into_iter()), [tag]);
+        }
+        assert_eq!(unacked.len(), 1);
+        assert!(unacked.slots.len() < 200, "{} slots", unacked.slots.len());
+        assert_eq!(bodies(unacked.take(1).into_iter()), [1]);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a broker can be told: the values here, the keys and flags that set them in `settings`, the file in `file`.
+
+#[cfg(feature = "server")]
+mod file;
+#[cfg(feature = "server")]
+mod settings;
+#[cfg(feature = "server")]
+mod values;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use crate::auth::Secret;
+#[cfg(feature = "server")]
+pub use settings::{LogFormat, Program, SETTINGS, Setting, UsageError};
+
+/// Everything that a broker is told at its start.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where AMQP clients connect. Port 0 takes a free one. Empty: only from within the process.
+    pub amqp: Vec<SocketAddr>,
+    /// What clients are told about the server.
+    pub identity: Identity,
+    /// Bounds for what peers may ask.
+    pub limits: Limits,
+    /// The first user.
+    pub default_user: String,
+    /// The first user's password.
+    pub default_password: Secret,
+    /// The first virtual host.
+    pub default_vhost: String,
+    /// Users that are let in from this machine only.
+    pub loopback_users: Vec<String>,
+}
+
+/// Product and version in the server properties. Some clients behave differently for RabbitMQ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The product, `Leveret` unless told otherwise.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// Bounds for what peers may ask. The defaults are RabbitMQ's where it has them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest frame, in bytes; 0 is no limit.
+    pub frame_max: u32,
+    /// Channels of a connection; 0 is no limit.
+    pub channel_max: u16,
+    /// The heartbeat that clients are asked for, in seconds; 0 is none.
+    pub heartbeat_s: u16,
+    /// How long a peer may take from connecting to connection.open.
+    pub handshake_timeout: Duration,
+    /// The largest message, in bytes.
+    pub message_bytes_max: u64,
+    /// Consumers of a channel.
+    pub consumers_per_channel_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            frame_max: 131_072,
+            channel_max: 2047,
+            heartbeat_s: 60,
+            handshake_timeout: Duration::from_secs(10),
+            message_bytes_max: 128 << 20,
+            consumers_per_channel_max: 10_000,
+        }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Identity { product: "Leveret".into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
+}
+
+impl Config {
+    /// A broker that keeps everything in memory and listens nowhere: for embedding. The user is guest/guest, the virtual host
+    /// `/`.
+    pub fn in_memory() -> Self {
+        Config {
+            amqp: vec![],
+            identity: Identity::default(),
+            limits: Limits::default(),
+            default_user: "guest".into(),
+            default_password: Secret::new("guest"),
+            default_vhost: "/".into(),
+            loopback_users: vec!["guest".into()],
+        }
+    }
+
+    /// The same, listening for AMQP clients at `address`; port 0 takes a free one.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.amqp.push(address);
+        self
+    }
+}

@@ -1,0 +1,385 @@
+//! Every setting once: its key in the configuration file, its flag, what it does, how its value is read.
+//!
+//! The value that counts is the flag's, else the variable's, else the file's, else the built-in one. The variable of
+//! `log.console.level` is `LEVERET_LOG_CONSOLE_LEVEL`, and that of `--log` is `LEVERET_LOG`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::values::{self, Expected};
+use super::{Config, Secret, file};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the program is told: the broker's configuration and its own.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The broker's configuration.
+    pub broker: Config,
+    /// The least severe level that is logged, in tracing's filter syntax.
+    pub log_level: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// One setting.
+pub struct Setting {
+    /// The key in the configuration file.
+    pub key: &'static str,
+    /// The flag without its dashes, and the name of its value.
+    pub flag: Option<(&'static str, &'static str)>,
+    /// One sentence for `--help` and the documentation.
+    pub help: &'static str,
+    apply: fn(&mut Program, &str) -> Result<(), Expected>,
+}
+
+/// All settings.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "listeners.tcp.default",
+        flag: Some(("listen", "ADDR")),
+        help: "Where AMQP clients connect; may be repeated; port 0 takes a free one [default: 127.0.0.1:5672]",
+        apply: |p, v| {
+            p.broker.amqp = v.split(',').map(values::address).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "listeners.tcp",
+        flag: None,
+        help: "`none` to listen nowhere",
+        apply: |p, v| {
+            values::one_of(v, &["none"])?;
+            p.broker.amqp.clear();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "management.listener",
+        flag: Some(("http", "ADDR|off")),
+        help: "The HTTP API; only `off` so far [default: off]",
+        apply: |_, v| values::one_of(v, &["off"]).map(drop),
+    },
+    Setting {
+        key: "prometheus.listener",
+        flag: Some(("metrics", "ADDR|off")),
+        help: "Metrics for Prometheus; only `off` so far [default: off]",
+        apply: |_, v| values::one_of(v, &["off"]).map(drop),
+    },
+    Setting {
+        key: "identity",
+        flag: Some(("identity", "PRODUCT/VERSION")),
+        help: "What clients are told about the server, such as RabbitMQ/4.2.4",
+        apply: |p, v| {
+            p.broker.identity = values::identity(v)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "log.console.level",
+        flag: Some(("log", "LEVEL")),
+        help: "What is logged to standard error: error, warning, info, debug, none [default: info]",
+        apply: |p, v| {
+            let level = values::one_of(v, &["error", "warning", "warn", "info", "debug", "trace", "none", "off"])?;
+            p.log_level = match level {
+                "warning" => "warn",
+                "none" => "off",
+                other => other,
+            }
+            .into();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "log.console.formatter",
+        flag: Some(("log-format", "text|json")),
+        help: "How log lines look [default: text]",
+        apply: |p, v| {
+            p.log_format = match values::one_of(v, &["text", "plaintext", "json"])? {
+                "json" => LogFormat::Json,
+                _ => LogFormat::Text,
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "heartbeat",
+        flag: None,
+        help: "The heartbeat that clients are asked for, in seconds; 0 is none [default: 60]",
+        apply: |p, v| {
+            p.broker.limits.heartbeat_s = values::number(v, 0..=u16::MAX)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "frame_max",
+        flag: None,
+        help: "The largest frame, in bytes; 0 is no limit [default: 131072]",
+        apply: |p, v| {
+            p.broker.limits.frame_max = match values::number(v, 0..=u32::MAX)? {
+                n @ 1..4096 => return Err(format!("0 or a number from 4096 to {}, not {n}", u32::MAX)),
+                n => n,
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "channel_max",
+        flag: None,
+        help: "Channels of a connection; 0 is no limit [default: 2047]",
+        apply: |p, v| {
+            p.broker.limits.channel_max = values::number(v, 0..=u16::MAX)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "handshake_timeout",
+        flag: None,
+        help: "How long a peer may take from connecting to connection.open [default: 10s]",
+        apply: |p, v| {
+            p.broker.limits.handshake_timeout = values::time(v)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_message_size",
+        flag: None,
+        help: "The largest message [default: 128MiB]",
+        apply: |p, v| {
+            let size = values::size(v)?;
+            if size == 0 || size > 512 << 20 {
+                return Err("a size from 1 to 512MiB".into());
+            }
+            p.broker.limits.message_bytes_max = size;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "consumer_max_per_channel",
+        flag: None,
+        help: "Consumers of a channel [default: 10000]",
+        apply: |p, v| {
+            p.broker.limits.consumers_per_channel_max = values::number(v, 1..=1_000_000)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "default_user",
+        flag: None,
+        help: "The first user [default: guest]",
+        apply: |p, v| {
+            p.broker.default_user = v.into();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "default_pass",
+        flag: None,
+        help: "The first user's password [default: guest]",
+        apply: |p, v| {
+            p.broker.default_password = Secret::new(v);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "default_vhost",
+        flag: None,
+        help: "The first virtual host [default: /]",
+        apply: |p, v| {
+            p.broker.default_vhost = v.into();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "loopback_users.guest",
+        flag: None,
+        help: "Whether guest is let in from this machine only [default: true]",
+        apply: |p, v| {
+            let only = values::boolean(v)?;
+            p.broker.loopback_users.retain(|user| user != "guest");
+            if only {
+                p.broker.loopback_users.push("guest".into());
+            }
+            Ok(())
+        },
+    },
+    Setting {
+        key: "loopback_users",
+        flag: None,
+        help: "`none` to let every user in from everywhere",
+        apply: |p, v| {
+            values::one_of(v, &["none"])?;
+            p.broker.loopback_users.clear();
+            Ok(())
+        },
+    },
+];
+
+/// A setting that cannot be used, in one sentence.
+#[derive(Debug)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl Default for Program {
+    /// What holds without any settings.
+    fn default() -> Self {
+        let broker = Config::in_memory().listen(([127, 0, 0, 1], leveret_spec::DEFAULT_PORT).into());
+        Program { broker, log_level: "info".into(), log_format: LogFormat::Text }
+    }
+}
+
+impl Program {
+    /// Puts the settings together: `flags` are those that were given (by flag name, in the order of the command line), then
+    /// `pairs` of `--set key=value`; `variables` is the environment.
+    ///
+    /// # Errors
+    /// One sentence that names the key or flag, the value and what is allowed.
+    pub fn assemble(
+        file: Option<PathBuf>,
+        flags: &[(&str, String)],
+        pairs: &[String],
+        variables: &HashMap<String, String>,
+    ) -> Result<Self, UsageError> {
+        let mut program = Program::default();
+        if let Some(path) = file {
+            program.read_file(&path)?;
+        }
+        program.read_variables(variables)?;
+        for (flag, value) in flags {
+            let setting = SETTINGS.iter().find(|s| s.flag.is_some_and(|(name, _)| name == *flag));
+            let setting = setting.ok_or_else(|| UsageError(format!("unknown flag --{flag}")))?;
+            program.apply(setting, value, &format!("--{flag} {value}"))?;
+        }
+        for pair in pairs {
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| UsageError(format!("--set {pair}: expected key=value")))?;
+            program.apply(by_key(key.trim(), "--set")?, value.trim(), &format!("--set {pair}"))?;
+        }
+        Ok(program)
+    }
+
+    fn apply(&mut self, setting: &Setting, value: &str, place: &str) -> Result<(), UsageError> {
+        (setting.apply)(self, value).map_err(|expected| UsageError(format!("{place}: expected {expected}")))
+    }
+
+    fn read_file(&mut self, path: &std::path::Path) -> Result<(), UsageError> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|e| UsageError(format!("--config {shown}: {e}")))?;
+        for line in file::lines(&text) {
+            let line = line.map_err(|(number, line)| {
+                UsageError(format!("{shown} line {number}: expected key = value, found '{line}'"))
+            })?;
+            let place = format!("{shown} line {}", line.number);
+            let setting = by_key(line.key, &place)?;
+            self.apply(setting, line.value, &format!("{place}: {} = {}", line.key, line.value))?;
+        }
+        Ok(())
+    }
+
+    fn read_variables(&mut self, variables: &HashMap<String, String>) -> Result<(), UsageError> {
+        for setting in SETTINGS {
+            for name in setting.variables() {
+                if let Some(value) = variables.get(&name) {
+                    self.apply(setting, value, &format!("{name}={value}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Setting {
+    /// The environment variables that set it: by its key, and by its flag.
+    fn variables(&self) -> impl Iterator<Item = String> {
+        let names = [Some(self.key), self.flag.map(|(flag, _)| flag)];
+        names.into_iter().flatten().map(|name| format!("LEVERET_{}", name.replace(['.', '-'], "_").to_uppercase()))
+    }
+}
+
+fn by_key(key: &str, place: &str) -> Result<&'static Setting, UsageError> {
+    SETTINGS.iter().find(|s| s.key == key).ok_or_else(|| {
+        let closest = SETTINGS.iter().min_by_key(|s| distance(s.key, key)).map_or("", |s| s.key);
+        UsageError(format!("{place}: unknown key '{key}' (did you mean '{closest}'?)"))
+    })
+}
+
+/// Edits between two words (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assemble(flags: &[(&str, &str)], pairs: &[&str], variables: &[(&str, &str)]) -> Result<Program, String> {
+        let flags: Vec<_> = flags.iter().map(|(f, v)| (*f, (*v).to_owned())).collect();
+        let pairs: Vec<_> = pairs.iter().map(|&p| p.to_owned()).collect();
+        let variables = variables.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        Program::assemble(None, &flags, &pairs, &variables).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_flag_counts_more_than_a_variable() {
+        let program =
+            assemble(&[("listen", "127.0.0.1:1")], &[], &[("LEVERET_LISTEN", "127.0.0.1:2"), ("LEVERET_LOG", "debug")]);
+        let program = program.unwrap();
+        assert_eq!((program.broker.amqp[0].port(), &*program.log_level), (1, "debug"));
+    }
+
+    #[test]
+    fn mistakes_name_the_place_the_value_and_what_is_allowed() {
+        for (flags, pairs, text) in [
+            (
+                &[("listen", "nowhere")][..],
+                &[][..],
+                "--listen nowhere: expected an address such as 127.0.0.1:5672 or [::1]:5672, or a port",
+            ),
+            (&[], &["heartbeat=soon"], "--set heartbeat=soon: expected a number from 0 to 65535"),
+            (&[], &["hartbeat=1"], "--set: unknown key 'hartbeat' (did you mean 'heartbeat'?)"),
+            (&[("http", "127.0.0.1:1")], &[], "--http 127.0.0.1:1: expected one of off"),
+            (&[], &["frame_max=10"], "--set frame_max=10: expected 0 or a number from 4096 to 4294967295, not 10"),
+        ] {
+            assert_eq!(assemble(flags, pairs, &[]).map(drop), Err(text.into()));
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_line_by_line() {
+        let path = std::env::temp_dir().join(format!("leveret-settings-{}.conf", std::process::id()));
+        std::fs::write(&path, "heartbeat = 7\nlisteners.tcp = none\nloopback_users.guest = false\n").unwrap();
+        let program = Program::assemble(Some(path.clone()), &[], &[], &HashMap::new()).unwrap();
+        assert_eq!((program.broker.limits.heartbeat_s, program.broker.amqp.len()), (7, 0));
+        assert!(program.broker.loopback_users.is_empty());
+        std::fs::write(&path, "\nheartbeat 7\n").unwrap();
+        let error = Program::assemble(Some(path.clone()), &[], &[], &HashMap::new()).unwrap_err().to_string();
+        assert!(error.ends_with("line 2: expected key = value, found 'heartbeat 7'"), "{error}");
+        std::fs::remove_file(path).unwrap();
+    }
+}

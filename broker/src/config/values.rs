@@ -1,0 +1,101 @@
+//! How values are written in the configuration: numbers, sizes, times, addresses. The errors say what is allowed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::Identity;
+
+/// What was expected instead.
+pub(super) type Expected = String;
+
+pub(super) fn number<T>(text: &str, range: std::ops::RangeInclusive<T>) -> Result<T, Expected>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let parsed = text.parse().ok().filter(|n| range.contains(n));
+    parsed.ok_or_else(|| format!("a number from {} to {}", range.start(), range.end()))
+}
+
+/// Bytes, with an optional unit: `128MiB`, `64kB`, `1000`.
+pub(super) fn size(text: &str) -> Result<u64, Expected> {
+    const UNITS: &[(&str, u64)] = &[
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+        ("kb", 1000),
+        ("mb", 1_000_000),
+        ("gb", 1_000_000_000),
+        ("k", 1 << 10),
+        ("m", 1 << 20),
+        ("g", 1 << 30),
+        ("b", 1),
+    ];
+    let lower = text.to_ascii_lowercase();
+    let unit = UNITS.iter().find_map(|(unit, bytes)| lower.strip_suffix(unit).map(|number| (number, *bytes)));
+    let (number, unit) = unit.unwrap_or((&lower, 1));
+    let bytes = number.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    bytes.ok_or_else(|| "a size in bytes, or with a unit such as 64kB or 128MiB".into())
+}
+
+/// Milliseconds, or a number with `ms`, `s`, `m` or `h`.
+pub(super) fn time(text: &str) -> Result<Duration, Expected> {
+    const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    let unit = UNITS.iter().find_map(|(unit, ms)| text.strip_suffix(unit).map(|number| (number, *ms)));
+    let (number, unit) = unit.unwrap_or((text, 1));
+    let ms = number.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    ms.map(Duration::from_millis).ok_or_else(|| "milliseconds, or a time such as 10s".into())
+}
+
+/// `127.0.0.1:5672`, `[::1]:5672`, or a port on all interfaces.
+pub(super) fn address(text: &str) -> Result<SocketAddr, Expected> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    let text = text.strip_prefix("localhost:").map_or(text.into(), |port| format!("127.0.0.1:{port}"));
+    text.parse().map_err(|_| "an address such as 127.0.0.1:5672 or [::1]:5672, or a port".into())
+}
+
+/// `RabbitMQ/4.2.4`.
+pub(super) fn identity(text: &str) -> Result<Identity, Expected> {
+    match text.split_once('/') {
+        Some((product, version)) if !product.is_empty() && !version.is_empty() => {
+            Ok(Identity { product: product.into(), version: version.into() })
+        }
+        _ => Err("PRODUCT/VERSION, such as RabbitMQ/4.2.4".into()),
+    }
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, Expected> {
+    match text {
+        "true" | "on" | "yes" => Ok(true),
+        "false" | "off" | "no" => Ok(false),
+        _ => Err("true or false".into()),
+    }
+}
+
+pub(super) fn one_of<'t>(text: &'t str, allowed: &[&str]) -> Result<&'t str, Expected> {
+    if allowed.contains(&text) { Ok(text) } else { Err(format!("one of {}", allowed.join(", "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_take_the_usual_units() {
+        assert_eq!(size("128MiB"), Ok(128 << 20));
+        assert_eq!(size("64 kB"), Ok(64_000));
+        assert_eq!(size("16"), Ok(16));
+        assert!(size("many").is_err() && size("99999999999GB").is_err());
+        assert_eq!(time("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(time("250"), Ok(Duration::from_millis(250)));
+        assert!(time("soon").is_err());
+    }
+
+    #[test]
+    fn an_address_may_be_a_bare_port() {
+        assert_eq!(address("5672").map(|a| a.to_string()), Ok("0.0.0.0:5672".into()));
+        assert_eq!(address("localhost:1").map(|a| a.to_string()), Ok("127.0.0.1:1".into()));
+        assert!(address("example:1").is_err());
+    }
+}

@@ -1,0 +1,353 @@
+//! An open connection: frames to channels, deliveries from the mailbox, pauses for a publisher that is far ahead.
+
+use std::time::Duration;
+
+use leveret_spec::frame::{self, Frame, FrameError, FrameKind};
+use leveret_spec::{Method, MethodError, ShortStr, basic, channel, connection};
+
+use super::channels::Channels;
+use super::{Next, OUTPUT_BYTES_MAX, Peer, Reason};
+use crate::channel::{Channel, Content, Link, Outbox};
+use crate::failure::{Failure, Hard, Soft};
+use crate::queue::{Inbox, Notice};
+use crate::time::Moment;
+
+/// The longest pause of a publisher that is far ahead of its consumers. The limit is the point: a consumer that is stuck
+/// slows its publishers down and never stops them.
+const PAUSE_MAX: Duration = Duration::from_millis(2);
+
+pub(super) struct Running {
+    pub(super) link: Link,
+    peer: Peer,
+    channels: Channels,
+    channel_max: usize,
+    /// Set while this publisher waits for consumers to catch up.
+    paused_until: Option<Moment>,
+    /// The inbox that is exchanged for the mailbox's.
+    inbox: Inbox,
+}
+
+impl Running {
+    pub(super) fn new(link: Link, peer: Peer, channel_max: usize) -> Self {
+        let channels = Channels::default();
+        Running { link, peer, channels, channel_max, paused_until: None, inbox: Inbox::default() }
+    }
+
+    pub(super) fn handle_bytes(&mut self, input: &[u8], _now: Moment) -> (usize, Option<Next>) {
+        // RabbitMQ allows payloads of frame_max itself.
+        let payload_max = frame::payload_max(self.link.frame_max).saturating_add(frame::FRAME_OVERHEAD);
+        let mut used = 0;
+        while self.link.out.unsent().len() < OUTPUT_BYTES_MAX {
+            let rest = &input[used..];
+            let outcome = match frame::parse(rest, payload_max) {
+                Ok(None) => break,
+                Ok(Some((frame, length))) => self.frame(frame, rest, length, payload_max),
+                Err(error) => Err(bad_frame(error, self.link.frame_max)),
+            };
+            match outcome {
+                Ok(Step::Used(length)) => used += length,
+                Ok(Step::ClosedByClient(length)) => return (used + length, Some(Next::End)),
+                Err(reason) => return (used, Some(Next::Close(reason))),
+            }
+        }
+        (used, None)
+    }
+
+    /// One frame, or a whole publish of three.
+    #[inline]
+    fn frame(&mut self, frame: Frame<'_>, input: &[u8], length: usize, payload_max: usize) -> Result<Step, Reason> {
+        match (frame.kind, frame.channel) {
+            (FrameKind::Heartbeat, 0) if frame.payload.is_empty() => Ok(Step::Used(length)),
+            (FrameKind::Heartbeat, 0) => Err(out_of_step(unknown_frame(FrameKind::Heartbeat as u8))),
+            (FrameKind::Heartbeat, _) => Err(Reason::of(Hard::unexpected_frame("heartbeat on a channel other than 0"))),
+            (FrameKind::Method, 0) => self.connection_method(frame.payload, length),
+            (_, 0) => Err(Reason::of(Hard::unexpected_frame("expected method frame, got non method frame instead"))),
+            _ => self.channel_frame(frame, input, length, payload_max).map(Step::Used),
+        }
+    }
+
+    fn connection_method(&mut self, payload: &[u8], length: usize) -> Result<Step, Reason> {
+        let method = Method::decode(payload).map_err(|e| undecodable(e, payload))?;
+        let row = method.row();
+        match method {
+            Method::Connection(connection::Method::Close(m)) => {
+                tracing::info!(peer = self.peer.name, code = m.reply_code, text = %m.reply_text, "connection closed by client");
+                self.shut_down();
+                self.link.out.put_method(0, &connection::CloseOk {});
+                return Ok(Step::ClosedByClient(length));
+            }
+            Method::Connection(connection::Method::UpdateSecret(_)) => {
+                self.link.out.put_method(0, &connection::UpdateSecretOk {});
+            }
+            Method::Connection(connection::Method::CloseOk(_)) => {}
+            _ => {
+                let failure = Hard::channel_error("unexpected method in connection state running");
+                return Err(Reason { class: row.class, method: row.method, ..Reason::of(failure) });
+            }
+        }
+        Ok(Step::Used(length))
+    }
+
+    #[inline]
+    fn channel_frame(
+        &mut self,
+        frame: Frame<'_>,
+        input: &[u8],
+        length: usize,
+        payload_max: usize,
+    ) -> Result<usize, Reason> {
+        let Some(channel) = self.channels.of_mut(frame.channel) else {
+            return self.open_channel(frame).map(|()| length);
+        };
+        if channel.closing {
+            return self.closing_channel_frame(frame).map(|()| length);
+        }
+        let content = match frame.kind {
+            FrameKind::Method => None,
+            FrameKind::Header => Some(Content::Header(frame.payload)),
+            _ => Some(Content::Body(frame.payload)),
+        };
+        if let Some(content) = content {
+            let outcome = channel.content(content, &mut self.link);
+            self.settle_failure(outcome, frame.channel, basic::CLASS, 40)?;
+            return Ok(length);
+        }
+        channel.check_between_messages().map_err(Reason::of)?;
+        let method = Method::decode(frame.payload).map_err(|e| undecodable(e, frame.payload))?;
+        let mut used = length;
+        let outcome = match &method {
+            Method::Basic(basic::Method::Publish(publish)) => {
+                channel.publish(publish, input, length, payload_max, &mut self.link).map(|content| used += content)
+            }
+            Method::Basic(basic::Method::Ack(_) | basic::Method::Nack(_) | basic::Method::Reject(_)) => {
+                channel.handle(method, &mut self.link)
+            }
+            Method::Channel(channel::Method::Close(m)) => {
+                self.close_channel_for_client(frame.channel, m);
+                Ok(())
+            }
+            _ => self.handle_alone(frame.channel, method),
+        };
+        if outcome.is_err() {
+            let row = method.row();
+            self.settle_failure(outcome, frame.channel, row.class, row.method)?;
+        }
+        Ok(used)
+    }
+
+    /// A method that has to find everything done that was sent before it.
+    fn handle_alone(&mut self, number: u16, method: Method<'_>) -> Result<(), Failure> {
+        self.settle();
+        match self.channels.of_mut(number) {
+            Some(channel) => channel.handle(method, &mut self.link),
+            None => Ok(()),
+        }
+    }
+
+    fn open_channel(&mut self, frame: Frame<'_>) -> Result<(), Reason> {
+        if frame.kind != FrameKind::Method {
+            return Err(Reason::of(Hard::unexpected_frame("expected method frame, got non method frame instead")));
+        }
+        let method = Method::decode(frame.payload).map_err(|e| undecodable(e, frame.payload))?;
+        let row = method.row();
+        let caused = |failure| Reason { class: row.class, method: row.method, ..Reason::of(failure) };
+        let Method::Channel(channel::Method::Open(_)) = method else {
+            return Err(caused(Hard::channel_error("expected 'channel.open'")));
+        };
+        let (open, max) = (self.channels.len(), self.channel_max);
+        if max != 0 && open >= max {
+            return Err(Reason::of(Hard::not_allowed(format!(
+                "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
+            ))));
+        }
+        self.channels.add(Channel::new(frame.channel));
+        self.link.out.put_method(frame.channel, &channel::OpenOk::default());
+        Ok(())
+    }
+
+    /// On a channel that the broker has closed only the end of it counts.
+    fn closing_channel_frame(&mut self, frame: Frame<'_>) -> Result<(), Reason> {
+        if frame.kind != FrameKind::Method {
+            return Ok(());
+        }
+        match Method::decode(frame.payload) {
+            Ok(Method::Channel(channel::Method::CloseOk(_))) => self.channels.remove(frame.channel),
+            Ok(Method::Channel(channel::Method::Close(_))) => {
+                self.link.out.put_method(frame.channel, &channel::CloseOk {});
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn close_channel_for_client(&mut self, number: u16, _close: &channel::Close<'_>) {
+        self.settle();
+        if let Some(channel) = self.channels.of_mut(number) {
+            channel.shut_down(&mut self.link);
+        }
+        self.channels.remove(number);
+        self.link.out.put_method(number, &channel::CloseOk {});
+    }
+
+    /// A soft failure closes the channel, a hard one is passed on.
+    fn settle_failure(
+        &mut self,
+        outcome: Result<(), Failure>,
+        number: u16,
+        class: u16,
+        method: u16,
+    ) -> Result<(), Reason> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Failure::Hard(failure)) => Err(Reason { class, method, ..Reason::of(failure) }),
+            Err(Failure::Soft(failure)) => {
+                self.close_channel(number, &failure, class, method);
+                Ok(())
+            }
+        }
+    }
+
+    fn close_channel(&mut self, number: u16, failure: &Soft, class_id: u16, method_id: u16) {
+        let text = failure.to_string();
+        tracing::warn!(peer = self.peer.name, channel = number, reason = %text, "closing channel");
+        self.settle();
+        let Some(channel) = self.channels.of_mut(number) else { return };
+        channel.shut_down(&mut self.link);
+        channel.closing = true;
+        let reply_text = ShortStr::cut(&text);
+        let close = channel::Close { reply_code: failure.code.code(), reply_text, class_id, method_id };
+        self.link.out.put_method(number, &close);
+    }
+
+    /// Tells queues and client what has come so far.
+    fn settle(&mut self) {
+        self.link.settle_publishes();
+        let unsettled = self.link.take_unsettled();
+        for &number in &unsettled {
+            if let Some(channel) = self.channels.of_mut(number) {
+                channel.end_turn(&mut self.link);
+            }
+        }
+        self.link.reuse_unsettled(unsettled);
+    }
+
+    pub(super) fn end_turn(&mut self, now: Moment) {
+        self.settle();
+        if std::mem::take(&mut self.link.far_ahead) {
+            self.link.mailbox.take_publisher_resumed();
+            self.paused_until = Some(now + PAUSE_MAX);
+        }
+        self.link.wakes.send();
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.paused_until
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Moment) {
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
+        }
+    }
+
+    /// Sends what has been left in the mailbox, as far as output has room.
+    pub(super) fn handle_mailbox(&mut self) -> Option<Next> {
+        if self.link.out.unsent().len() >= OUTPUT_BYTES_MAX {
+            return None;
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        self.link.mailbox.collect(&mut inbox);
+        for delivery in inbox.deliveries.drain(..) {
+            if let Some(channel) = self.channels.of_mut(delivery.channel) {
+                channel.deliver(delivery, &mut self.link);
+            }
+        }
+        for (number, source) in inbox.stalled.drain(..) {
+            if let Some(channel) = self.channels.of_mut(number) {
+                channel.resume_consumer(source, &mut self.link);
+            }
+        }
+        let mut next = None;
+        for notice in inbox.notices.drain(..) {
+            match notice {
+                Notice::QueueDeleted { channel, source } => {
+                    if let Some(channel) = self.channels.of_mut(channel) {
+                        channel.queue_deleted(source, &mut self.link);
+                    }
+                }
+                Notice::Close(failure) => next = Some(Next::Close(Reason::of(failure))),
+            }
+        }
+        self.inbox = inbox;
+        self.link.wakes.send();
+        next
+    }
+
+    /// Lets the publisher go on if its queue says so.
+    pub(super) fn check_resumed(&mut self) {
+        if self.paused_until.is_some() && self.link.mailbox.take_publisher_resumed() {
+            self.paused_until = None;
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.settle();
+        for channel in self.channels.iter_mut() {
+            channel.shut_down(&mut self.link);
+        }
+        self.channels = Channels::default();
+        self.link.delete_exclusive_queues();
+        self.link.wakes.send();
+    }
+
+    /// Ends everything; what still has to be written.
+    pub(super) fn end(&mut self) -> Outbox {
+        self.shut_down();
+        std::mem::take(&mut self.link.out)
+    }
+}
+
+/// How far a frame has led.
+enum Step {
+    /// Bytes used.
+    Used(usize),
+    ClosedByClient(usize),
+}
+
+fn out_of_step(failure: Hard) -> Reason {
+    Reason { in_step: false, ..Reason::of(failure) }
+}
+
+fn unknown_frame(kind: u8) -> Hard {
+    Hard::frame_error(format!("type {kind}, all octets = <<>>: unknown_frame"))
+}
+
+fn bad_frame(error: FrameError, frame_max: usize) -> Reason {
+    out_of_step(match error {
+        FrameError::TooLarge { kind, size } => {
+            let max = frame::payload_max(frame_max);
+            Hard::frame_error(format!("type {kind}, all octets = <<>>: {{frame_too_large,{size},{max}}}"))
+        }
+        FrameError::UnknownKind { kind, .. } => unknown_frame(kind),
+        FrameError::BadEnd { kind, end } => {
+            Hard::frame_error(format!("type {kind}, all octets = <<>>: {{invalid_frame_end_marker,{end}}}"))
+        }
+    })
+}
+
+fn undecodable(error: MethodError, payload: &[u8]) -> Reason {
+    match error {
+        MethodError::Unknown { class, method } => {
+            Reason { class, method, ..Reason::of(Hard::command_invalid("unimplemented method")) }
+        }
+        MethodError::Malformed { class, method, .. } => {
+            let shown: Vec<String> = payload.iter().skip(4).take(64).map(u8::to_string).collect();
+            let failure = Hard::frame_error(format!("cannot decode <<{}>>", shown.join(",")));
+            Reason { class, method, ..Reason::of(failure) }
+        }
+    }
+}

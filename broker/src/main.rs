@@ -1,0 +1,135 @@
+//! The program: arguments to configuration, start, wait for a signal, end.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use leveret::Broker;
+use leveret::config::{LogFormat, Program, SETTINGS};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Turns that a worker takes before it looks at the sockets again while it is busy: a quiet neighbour of a flood is heard
+/// the sooner, and the flood does not become slower.
+const EVENT_INTERVAL: u32 = 4;
+
+/// The exit code for arguments that cannot be used.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let matches = command().get_matches();
+    let serve = matches.subcommand_matches("serve").unwrap_or(&matches);
+    let program = match assemble(serve) {
+        Ok(program) => program,
+        Err(error) => return fail(USAGE, &error),
+    };
+    start_log(&program);
+    let runtime = tokio::runtime::Builder::new_multi_thread().event_interval(EVENT_INTERVAL).enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve_until_stopped(program)),
+        Err(error) => fail(1, &error),
+    }
+}
+
+fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "leveret: {error}");
+    ExitCode::from(code)
+}
+
+/// The command line, from the table of settings.
+fn command() -> Command {
+    let flags = |command: Command| {
+        let settings = SETTINGS.iter().filter_map(|setting| setting.flag.map(|flag| (flag, setting.help)));
+        let command = settings.fold(command, |command, ((flag, value), help)| {
+            command.arg(Arg::new(flag).long(flag).value_name(value).help(help).action(ArgAction::Append))
+        });
+        command
+            .arg(
+                Arg::new("config")
+                    .long("config")
+                    .value_name("FILE")
+                    .help("A file of `key = value` lines, as rabbitmq.conf"),
+            )
+            .arg(
+                Arg::new("in-memory")
+                    .long("in-memory")
+                    .action(ArgAction::SetTrue)
+                    .help("Keep nothing on disk (all there is so far)"),
+            )
+            .arg(
+                Arg::new("set")
+                    .long("set")
+                    .value_name("KEY=VALUE")
+                    .action(ArgAction::Append)
+                    .help("Set any configuration key"),
+            )
+    };
+    let serve = Command::new("serve").about("Run the broker (what happens without a command, too)");
+    flags(Command::new("leveret"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("An AMQP 0-9-1 message broker for RabbitMQ's clients")
+        .args_conflicts_with_subcommands(true)
+        .subcommand(flags(serve))
+}
+
+fn assemble(matches: &ArgMatches) -> Result<Program, leveret::config::UsageError> {
+    let values = |name| matches.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
+    let mut flags = vec![];
+    for (flag, _) in SETTINGS.iter().filter_map(|setting| setting.flag) {
+        let given = values(flag);
+        if !given.is_empty() {
+            flags.push((flag, given.join(",")));
+        }
+    }
+    let variables: HashMap<_, _> = std::env::vars().filter(|(name, _)| name.starts_with("LEVERET_")).collect();
+    let file = matches.get_one::<String>("config").cloned().or_else(|| variables.get("LEVERET_CONFIG").cloned());
+    Program::assemble(file.map(Into::into), &flags, &values("set"), &variables)
+}
+
+fn start_log(program: &Program) {
+    let filter = EnvFilter::new(&program.log_level);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match program.log_format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+async fn serve_until_stopped(program: Program) -> ExitCode {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return fail(1, &"cannot listen for signals") };
+    let broker = match Broker::start(program.broker).await {
+        Ok(broker) => broker,
+        Err(error) => return fail(1, &error),
+    };
+    announce(&broker);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("shutting down");
+    tokio::select! {
+        outcome = broker.shutdown() => {
+            if let Err(error) = outcome {
+                tracing::warn!(%error);
+            }
+        }
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    ExitCode::SUCCESS
+}
+
+/// The one line on standard output, which container tools and scripts wait for.
+fn announce(broker: &Broker) {
+    let addresses: Vec<String> = broker.amqp_addresses().iter().map(ToString::to_string).collect();
+    let amqp = if addresses.is_empty() { "off".into() } else { addresses.join(",") };
+    let mut out = std::io::stdout().lock();
+    // A closed standard output is no reason not to serve.
+    let _ = writeln!(out, "Server startup complete; amqp={amqp} http=off metrics=off data=memory")
+        .and_then(|()| out.flush());
+}

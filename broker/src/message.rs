@@ -1,0 +1,209 @@
+//! A message: immutable, shared, one allocation.
+//!
+//! It keeps the bytes as they stand on the publisher's wire, from basic.publish's exchange to the end of the body, so that
+//! one copy takes it in and, since basic.deliver ends with the same fields, one copy sends it out:
+//!
+//! ```text
+//! | exchange | routing key | bits | CE | 02 channel size | header payload | CE | 03 channel size | body | CE |
+//!   shortstr   shortstr      u8     \_______________________ tail ______________________________________/
+//! ```
+//!
+//! The two channel numbers are the publisher's and rewritten on the way out. A message without a body ends after the header
+//! frame. A body that came in several frames is stored as if it had come in one.
+
+use std::sync::Arc;
+
+use leveret_spec::frame::{self, FRAME_END, FRAME_HEADER, FrameKind};
+use leveret_spec::{ContentHeader, Malformed, RawProperties, ShortBytes, Table};
+#[cfg(test)]
+use leveret_spec::{Properties, content};
+
+/// Everything a publisher said, in one allocation; a clone shares it.
+#[derive(Clone)]
+pub(crate) struct Message(Arc<[u8]>);
+
+/// From the address's end to the header frame's payload: the bits, publish's end octet, the frame's head.
+const BEFORE_HEADER: usize = 2 + FRAME_HEADER;
+
+impl Message {
+    /// From the wire: `bytes` begin at basic.publish's exchange and end with the end octet of the last content frame, the
+    /// three frames having come one right behind the other, and been checked.
+    pub(crate) fn from_wire(bytes: &[u8]) -> Self {
+        Message(Arc::from(bytes))
+    }
+
+    /// From its parts: `address` is exchange and routing key as on the wire.
+    pub(crate) fn from_parts(address: &[u8], header: &[u8], body: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(address.len() + header.len() + body.len() + 20);
+        bytes.extend_from_slice(address);
+        bytes.extend_from_slice(&[0, FRAME_END]);
+        frame::put_head(&mut bytes, FrameKind::Header, 0, header.len() as u32);
+        bytes.extend_from_slice(header);
+        bytes.push(FRAME_END);
+        if !body.is_empty() {
+            frame::put_head(&mut bytes, FrameKind::Body, 0, body.len() as u32);
+            bytes.extend_from_slice(body);
+            bytes.push(FRAME_END);
+        }
+        Message(Arc::from(bytes))
+    }
+
+    /// A message that the broker itself composes.
+    #[cfg(test)]
+    pub(crate) fn compose(exchange: &str, key: &str, properties: &Properties<'_>, body: &[u8]) -> Self {
+        let mut address = vec![exchange.len() as u8];
+        address.extend_from_slice(exchange.as_bytes());
+        address.push(key.len() as u8);
+        address.extend_from_slice(key.as_bytes());
+        let mut header = vec![];
+        content::encode_header(&mut header, body.len() as u64, properties);
+        Message::from_parts(&address, &header, body)
+    }
+
+    /// Rewrites the table tag `L` to `l` in the headers, for clients that refuse the first; the publisher's own copy is
+    /// the only one yet.
+    ///
+    /// # Errors
+    /// `Malformed` if the headers are no table.
+    pub(crate) fn normalize_headers(&mut self) -> Result<(), Malformed> {
+        let Some(range) = self.properties().headers_range() else { return Ok(()) };
+        let start = self.address_len() + BEFORE_HEADER + ContentHeader::FIXED;
+        match Arc::get_mut(&mut self.0).and_then(|bytes| bytes.get_mut(start + range.start..start + range.end)) {
+            Some(headers) if headers.contains(&b'L') => Table::normalize(headers),
+            _ => Ok(()),
+        }
+    }
+
+    /// Length of exchange and routing key as on the wire.
+    #[inline]
+    fn address_len(&self) -> usize {
+        let exchange = usize::from(self.0[0]);
+        2 + exchange + usize::from(self.0[1 + exchange])
+    }
+
+    /// Exchange and routing key as on the wire.
+    #[inline]
+    pub(crate) fn address(&self) -> &[u8] {
+        &self.0[..self.address_len()]
+    }
+
+    /// Publish's end octet, header frame and body frame.
+    #[inline]
+    fn tail(&self) -> &[u8] {
+        &self.0[self.address_len() + 1..]
+    }
+
+    /// The header frame's payload.
+    pub(crate) fn header(&self) -> &[u8] {
+        let tail = self.tail();
+        let size = u32::from_be_bytes([tail[4], tail[5], tail[6], tail[7]]) as usize;
+        &tail[1 + FRAME_HEADER..1 + FRAME_HEADER + size]
+    }
+
+    /// The properties as they came.
+    pub(crate) fn properties(&self) -> RawProperties<'_> {
+        RawProperties::of(&self.header()[ContentHeader::FIXED..]).unwrap_or_default()
+    }
+
+    /// The body.
+    pub(crate) fn body(&self) -> &[u8] {
+        let header_end = 1 + FRAME_HEADER + self.header().len() + 1;
+        match self.tail().get(header_end + FRAME_HEADER..) {
+            Some([body @ .., _end]) => body,
+            _ => &[],
+        }
+    }
+
+    /// What it takes in memory, in bytes, as far as queues count it.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Appends the content frames, numbered for `channel` and split for `frame_max` (bytes, 0 = no limit).
+    #[inline]
+    pub(crate) fn put_content(&self, out: &mut Vec<u8>, channel: u16, frame_max: usize) {
+        let tail = self.tail();
+        let header = u32::from_be_bytes([tail[4], tail[5], tail[6], tail[7]]) as usize;
+        let body_at = 1 + FRAME_HEADER + header + 1;
+        if tail.len() - body_at > frame_max && frame_max > 0 {
+            self.put_split(out, channel, frame_max);
+            return;
+        }
+        let number = channel.to_be_bytes();
+        // Without publish's end octet, which the caller has put at the end of its own method.
+        let start = out.len();
+        out.extend_from_slice(&tail[1..]);
+        out[start + 1..start + 3].copy_from_slice(&number);
+        if tail.len() > body_at {
+            let body = start + body_at - 1;
+            out[body + 1..body + 3].copy_from_slice(&number);
+        }
+    }
+
+    #[cold]
+    fn put_split(&self, out: &mut Vec<u8>, channel: u16, frame_max: usize) {
+        let header = self.header();
+        frame::put_head(out, FrameKind::Header, channel, header.len() as u32);
+        out.extend_from_slice(header);
+        out.push(FRAME_END);
+        frame::put_body(out, channel, self.body(), frame_max);
+    }
+}
+
+/// The parts of an address: exchange and routing key.
+pub(crate) fn split_address(address: &[u8]) -> (ShortBytes<'_>, ShortBytes<'_>) {
+    let parts = || {
+        let (&exchange, rest) = address.split_first()?;
+        let (exchange, rest) = rest.split_at_checked(exchange.into())?;
+        let (&key, rest) = rest.split_first()?;
+        Some((ShortBytes::new(exchange).ok()?, ShortBytes::new(rest.get(..key.into())?).ok()?))
+    };
+    parts().unwrap_or_default()
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (exchange, key) = split_address(self.address());
+        write!(f, "Message({exchange:?} {key:?} {:?} {} bytes)", self.properties(), self.body().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_body(body: &[u8]) -> Message {
+        let properties = Properties { priority: Some(3), ..Properties::default() };
+        Message::compose("x", "key", &properties, body)
+    }
+
+    #[test]
+    fn the_parts_of_a_message_are_found_again() {
+        let message = with_body(b"hello");
+        let (exchange, key) = split_address(message.address());
+        assert_eq!((&*exchange, &*key), (&b"x"[..], &b"key"[..]));
+        assert_eq!((message.body(), message.properties().priority()), (&b"hello"[..], Some(3)));
+        assert_eq!(with_body(b"").body(), b"");
+    }
+
+    #[test]
+    fn content_frames_carry_the_consumers_channel_and_frame_size() {
+        for (body, frame_max, sizes) in
+            [(&b"hello"[..], 131_072, vec![5]), (b"hello", 10, vec![2, 2, 1]), (b"", 0, vec![])]
+        {
+            let mut out = vec![];
+            with_body(body).put_content(&mut out, 7, frame_max);
+            let (mut rest, mut found) = (&out[..], vec![]);
+            while let Some((frame, length)) = frame::parse(rest, 1000).unwrap() {
+                assert_eq!(frame.channel, 7);
+                if frame.kind == FrameKind::Body {
+                    found.push(frame.payload.len());
+                }
+                rest = &rest[length..];
+            }
+            assert!(rest.is_empty());
+            assert_eq!(found, sizes);
+        }
+    }
+}

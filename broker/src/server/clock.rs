@@ -1,0 +1,26 @@
+//! The only place that reads a clock.
+
+use tokio::time::Instant;
+
+use crate::time::Moment;
+
+/// Time since a broker's start.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Clock { start: Instant::now() }
+    }
+
+    pub(super) fn now(self) -> Moment {
+        Moment::after_start(self.start.elapsed())
+    }
+
+    /// The runtime's instant for a moment.
+    pub(super) fn instant(self, moment: Moment) -> Instant {
+        self.start + moment.since_start()
+    }
+}

@@ -1,0 +1,88 @@
+//! Queues: declare and delete.
+
+use std::sync::Arc;
+
+use super::{Vhost, equivalence};
+use crate::exchange::{DestinationId, RESERVED_PREFIX};
+use crate::failure::Soft;
+use crate::queue::{Declaration, Limits, Queue, Wakes};
+
+/// What has to hold for a queue to be deleted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DeleteCondition {
+    /// It has no consumers.
+    pub(crate) unused: bool,
+    /// It has no ready messages.
+    pub(crate) empty: bool,
+}
+
+impl Vhost {
+    /// Creates a queue, or checks that the one of that name is the same.
+    ///
+    /// # Errors
+    /// 405 for another connection's exclusive queue, 403 for a reserved name, 406 for bad arguments or another declaration.
+    pub(crate) fn declare_queue(&self, name: &str, declaration: Declaration) -> Result<(Arc<Queue>, bool), Soft> {
+        let _topology = self.topology.lock();
+        if let Ok(existing) = self.queue(name) {
+            equivalence::check_queue(&existing, &declaration)?;
+            return Ok((existing, false));
+        }
+        if name.starts_with(RESERVED_PREFIX) {
+            return Err(Soft::access_refused(format!("queue name '{name}' contains reserved prefix 'amq.*'")));
+        }
+        self.create_queue(name, declaration).map(|queue| (queue, true))
+    }
+
+    /// Creates a queue under a name that the broker has made up; `None` if somebody has it.
+    ///
+    /// # Errors
+    /// 406 for bad arguments.
+    pub(crate) fn declare_named_by_server(
+        &self,
+        name: &str,
+        declaration: Declaration,
+    ) -> Result<Option<Arc<Queue>>, Soft> {
+        let _topology = self.topology.lock();
+        if self.queues.contains_key(name) {
+            return Ok(None);
+        }
+        self.create_queue(name, declaration).map(Some)
+    }
+
+    fn create_queue(&self, name: &str, declaration: Declaration) -> Result<Arc<Queue>, Soft> {
+        let place = format!("queue '{name}' in vhost '{}'", self.name);
+        let limits = Limits::of(declaration.arguments.as_table(), &place)?;
+        let name: Arc<str> = name.into();
+        let queue = Arc::new(Queue::new(name.clone(), self.name.clone(), declaration, &limits));
+        self.queues.insert(name, queue.clone());
+        self.topology_changed();
+        Ok(queue)
+    }
+
+    /// Deletes a queue and its bindings if `condition` holds. How many messages were ready; 0 if it was gone already.
+    ///
+    /// # Errors
+    /// 406 if the condition does not hold.
+    pub(crate) fn delete_queue(
+        &self,
+        queue: &Queue,
+        condition: DeleteCondition,
+        wakes: &mut Wakes,
+    ) -> Result<usize, Soft> {
+        let mut topology = self.topology.lock();
+        let check = |ready: usize, consumers: usize| {
+            if condition.unused && consumers > 0 {
+                return Err(Soft::precondition_failed(format!("{queue} in use")));
+            }
+            if condition.empty && ready > 0 {
+                return Err(Soft::precondition_failed(format!("{queue} not empty")));
+            }
+            Ok(())
+        };
+        let Some(ready) = queue.delete(check, wakes)? else { return Ok(0) };
+        self.queues.remove(&*queue.name);
+        self.remove_bindings_to(&DestinationId::Queue(queue.name.clone()), &mut topology);
+        self.topology_changed();
+        Ok(ready)
+    }
+}
