@@ -1,0 +1,188 @@
+//! Receiving: qos, consume, cancel, get, settle, recover.
+
+use std::sync::Arc;
+
+use leveret_spec::method::MethodFrame;
+use leveret_spec::{ShortStr, basic};
+
+use super::core::Answer;
+use super::{Channel, Reply, unexpected};
+use crate::arguments::{Arguments, argument_methods, flags, short};
+use crate::consumer::{Consumer, Subscription};
+use crate::delivery::{Delivery, Origin};
+use crate::error::{Error, Result};
+
+/// How many deliveries may be unsettled at a time.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "pass it to Channel::qos"]
+pub struct Qos {
+    prefetch_count: u16,
+    global: bool,
+}
+
+impl Qos {
+    /// So many for each consumer that starts afterwards (RabbitMQ's reading of `global` = false); 0 is no limit.
+    pub fn per_consumer(prefetch_count: u16) -> Self {
+        Qos { prefetch_count, global: false }
+    }
+
+    /// So many for all consumers of the channel together, from now on; 0 is no limit.
+    pub fn per_channel(prefetch_count: u16) -> Self {
+        Qos { prefetch_count, global: true }
+    }
+}
+
+/// A consumer to start.
+#[derive(Clone, Debug, Default)]
+#[must_use = "pass it to Channel::consume"]
+pub struct Consume<'a> {
+    queue: &'a str,
+    tag: &'a str,
+    no_local: bool,
+    no_ack: bool,
+    exclusive: bool,
+    arguments: Arguments,
+}
+
+impl<'a> Consume<'a> {
+    /// A consumer of this queue, which settles its deliveries.
+    pub fn new(queue: &'a str) -> Self {
+        Consume { queue, ..Consume::default() }
+    }
+
+    /// Its tag. One is made up otherwise.
+    pub fn tag(mut self, tag: &'a str) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// Lets consumers with a higher priority go first as long as they have room in their prefetch (RabbitMQ).
+    pub fn priority(self, priority: i32) -> Self {
+        self.argument("x-priority", priority)
+    }
+
+    flags! {
+        /// Deliveries count as settled when they are sent: faster, and lost if this program fails.
+        no_ack
+        /// Nobody else may consume from the queue; fails with 403 if someone does.
+        exclusive
+        /// Nothing that this connection published. RabbitMQ ignores it.
+        no_local
+    }
+    argument_methods!();
+}
+
+/// A message to get.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "pass it to Channel::get"]
+pub struct Get<'a> {
+    queue: &'a str,
+    no_ack: bool,
+}
+
+impl<'a> Get<'a> {
+    /// One message from this queue, which will be settled.
+    pub fn new(queue: &'a str) -> Self {
+        Get { queue, no_ack: false }
+    }
+
+    flags! {
+        /// The message counts as settled when it is sent.
+        no_ack
+    }
+}
+
+impl Channel {
+    /// Limits unsettled deliveries.
+    ///
+    /// # Errors
+    /// What closed the channel or connection.
+    pub async fn qos(&self, qos: Qos) -> Result<()> {
+        let Qos { prefetch_count, global } = qos;
+        self.done(&basic::Qos { prefetch_size: 0, prefetch_count, global }).await
+    }
+
+    /// Starts a consumer. If the future is dropped, so is the consumer.
+    ///
+    /// # Errors
+    /// The channel is closed with 404 if the queue does not exist, 403 if it has an exclusive consumer, 405 if it is
+    /// exclusive to another connection. `Usage` if the tag is in use on this channel.
+    pub async fn consume(&self, consume: Consume<'_>) -> Result<Consumer> {
+        let (consumer, started) = self.start_consumer(&consume)?;
+        self.answer(started).await?;
+        Ok(consumer)
+    }
+
+    /// Makes the consumer known before the broker answers, since deliveries may come right behind the answer.
+    fn start_consumer(&self, consume: &Consume<'_>) -> Result<(Consumer, Answer)> {
+        let mut state = self.core().state();
+        state.check_open()?;
+        let tag: Arc<str> = if consume.tag.is_empty() { state.make_tag().into() } else { consume.tag.into() };
+        if state.consumers.contains_key(&tag) {
+            return Err(Error::Usage("the consumer tag is in use on this channel"));
+        }
+        let method = basic::Consume {
+            reserved: 0,
+            queue: short("the queue's name", consume.queue)?,
+            consumer_tag: short("the consumer tag", &tag)?,
+            no_local: consume.no_local,
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            no_wait: false,
+            arguments: consume.arguments.table()?,
+        };
+        let started = self.core().start_call_in(&mut state, self.shared(), &method)?;
+        let subscription = Arc::new(Subscription::new(tag.clone(), consume.no_ack));
+        state.consumers.insert(tag, subscription.clone());
+        Ok((Consumer::new(self.clone(), subscription), started))
+    }
+
+    /// Ends a consumer.
+    pub(crate) async fn cancel(&self, tag: &str) -> Result<()> {
+        if !self.core().state().consumers.contains_key(tag) {
+            return Ok(());
+        }
+        self.done(&basic::Cancel { consumer_tag: ShortStr::cut(tag), no_wait: false }).await
+    }
+
+    /// Asks for one message; `None` if the queue has none ready. A consumer is cheaper for more than a few.
+    ///
+    /// If the future is dropped after it was polled, a message that comes for it stays unsettled until the channel
+    /// closes.
+    ///
+    /// # Errors
+    /// The channel is closed with 404 if the queue does not exist.
+    pub async fn get(&self, get: Get<'_>) -> Result<Option<Delivery>> {
+        let Get { queue, no_ack } = get;
+        match self.call(&basic::Get { reserved: 0, queue: short("the queue's name", queue)?, no_ack }).await? {
+            Reply::Got(Some(got)) => {
+                let (delivered, messages_left) = *got;
+                let origin = Origin { channel: self.clone(), consumer_tag: "".into(), no_ack };
+                Ok(Some(Delivery::got(delivered, Arc::new(origin), messages_left)))
+            }
+            Reply::Got(None) => Ok(None),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Acknowledges by number, for those who keep numbers instead of deliveries. `multiple` means everything up to it,
+    /// and with 0 everything.
+    ///
+    /// # Errors
+    /// What closed the channel or connection. An unknown number makes the broker close the channel with 406.
+    pub async fn ack(&self, delivery_tag: u64, multiple: bool) -> Result<()> {
+        self.settle(&basic::Ack { delivery_tag, multiple }).await
+    }
+
+    /// Puts everything that is unsettled on this channel back into its queues.
+    ///
+    /// # Errors
+    /// RabbitMQ closes the connection with 540 if `requeue` is false.
+    pub async fn recover(&self, requeue: bool) -> Result<()> {
+        self.done(&basic::Recover { requeue }).await
+    }
+
+    pub(crate) async fn settle(&self, method: &impl MethodFrame) -> Result<()> {
+        self.shared().when_there_is_room(|| self.core().try_settle(self.shared(), method)).await
+    }
+}

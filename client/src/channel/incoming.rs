@@ -1,0 +1,145 @@
+//! What the broker says to a channel, apart from messages: answers, confirms, cancels, flow, close.
+
+use std::sync::Arc;
+
+use leveret_spec::{Method, basic, channel, frame};
+
+use super::core::{ChannelCore, ChannelState, Waiting};
+use super::reply::Reply;
+use crate::confirm::Returned;
+use crate::connection::Shared;
+use crate::consumer::Subscription;
+use crate::error::{Error, Result, Scope};
+
+/// Whether the channel lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    Open,
+    /// Its number is free.
+    Closed,
+}
+
+impl ChannelCore {
+    /// Takes a method without content.
+    ///
+    /// # Errors
+    /// What the broker should not have sent; it ends the connection.
+    pub(crate) fn handle_method(&self, shared: &Shared, method: &Method<'_>) -> Result<After> {
+        match method {
+            Method::Basic(basic::Method::Ack(ack)) => self.handle_confirm(shared, ack.delivery_tag, ack.multiple, true),
+            Method::Basic(basic::Method::Nack(n)) => self.handle_confirm(shared, n.delivery_tag, n.multiple, false),
+            Method::Basic(basic::Method::Cancel(cancel)) => self.handle_cancel(shared, cancel)?,
+            Method::Basic(basic::Method::CancelOk(ok)) => {
+                if let Some(subscription) = self.state().consumers.remove(ok.consumer_tag.as_str()) {
+                    subscription.mailbox.finish(None);
+                }
+                self.handle_reply(method, Reply::Done)?;
+            }
+            Method::Channel(channel::Method::Close(close)) => return self.handle_close(shared, close),
+            Method::Channel(channel::Method::CloseOk(_)) => {
+                self.handle_reply(method, Reply::Done)?;
+                self.end(&Error::closed_here(Scope::Channel));
+                shared.room.notify_waiters();
+                return Ok(After::Closed);
+            }
+            Method::Channel(channel::Method::Flow(flow)) => self.handle_flow(shared, flow.active)?,
+            _ => self.handle_reply(method, Reply::of(method))?,
+        }
+        Ok(After::Open)
+    }
+
+    /// Gives an answer to the call that waits for it.
+    pub(crate) fn handle_reply(&self, method: &Method<'_>, reply: Reply) -> Result<()> {
+        let row = method.row();
+        let mut state = self.state();
+        let wanted = |w: &Waiting| w.row.class == row.class && w.row.replies.contains(&row.method);
+        if !state.waiting.front().is_some_and(wanted) {
+            return Err(Error::Protocol(format!("{} answers nothing on channel {}", row.name, self.id)));
+        }
+        if let Some(waiting) = state.waiting.pop_front() {
+            // The caller may have stopped waiting.
+            let _ = waiting.answer.send(Ok(reply));
+        }
+        Ok(())
+    }
+
+    fn handle_confirm(&self, shared: &Shared, tag: u64, multiple: bool, acked: bool) {
+        let mut state = self.state();
+        let Some(confirms) = &mut state.confirms else { return };
+        let was_full = confirms.unanswered() >= shared.limits.unconfirmed_max;
+        confirms.settle(tag, multiple, acked);
+        let all_done = confirms.unanswered() == 0;
+        drop(state);
+        if was_full || all_done {
+            shared.room.notify_waiters();
+        }
+    }
+
+    /// The broker ends a consumer.
+    fn handle_cancel(&self, shared: &Shared, cancel: &basic::Cancel<'_>) -> Result<()> {
+        let mut state = self.state();
+        let consumer_tag = cancel.consumer_tag.as_str();
+        if let Some(subscription) = state.consumers.remove(consumer_tag) {
+            let consumer_tag = consumer_tag.to_owned();
+            subscription.mailbox.finish(Some(Error::Cancelled { consumer_tag }));
+        }
+        if cancel.no_wait || state.end.is_some() {
+            return Ok(());
+        }
+        shared.append_method(self.id, &basic::CancelOk { consumer_tag: cancel.consumer_tag })
+    }
+
+    fn handle_flow(&self, shared: &Shared, active: bool) -> Result<()> {
+        let mut state = self.state();
+        state.paused = !active;
+        shared.append_method(self.id, &channel::FlowOk { active })?;
+        drop(state);
+        shared.room.notify_waiters();
+        Ok(())
+    }
+
+    /// The broker closes the channel. If this side was closing it too, the broker still answers that close, and only
+    /// then is the number free.
+    fn handle_close(&self, shared: &Shared, close: &channel::Close<'_>) -> Result<After> {
+        let error = Error::Closed {
+            scope: Scope::Channel,
+            code: close.reply_code,
+            text: close.reply_text.as_str().to_owned(),
+            class_id: close.class_id,
+            method_id: close.method_id,
+        };
+        let mut state = self.state();
+        let crossed = state.closing;
+        state.end.get_or_insert_with(|| error.clone());
+        let answered = shared.append(|outbox| {
+            frame::put_method(&mut outbox.bytes, self.id, &channel::CloseOk {});
+            Ok(())
+        });
+        drop(state);
+        answered?;
+        if crossed {
+            self.state().forget_calls_before_close(&error);
+            return Ok(After::Open);
+        }
+        self.end(&error);
+        shared.room.notify_waiters();
+        Ok(After::Closed)
+    }
+
+    /// The consumer of that tag.
+    pub(crate) fn subscription(&self, tag: &str) -> Option<Arc<Subscription>> {
+        self.state().consumers.get(tag).cloned()
+    }
+
+    /// A message came back.
+    pub(crate) fn handle_returned(&self, returned: Returned) {
+        let mut state = self.state();
+        let unwatched = match &mut state.confirms {
+            Some(confirms) => confirms.keep_returned(returned),
+            None => Some(returned),
+        };
+        if let Some(returned) = unwatched {
+            ChannelState::hand_out_returned(&state, returned);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A channel: calls to the broker, publishes, consumers. One file per AMQP class, and one for each direction.
+
+mod basic;
+mod core;
+mod exchange;
+mod incoming;
+mod publish;
+mod queue;
+mod reply;
+#[cfg(test)]
+mod tests;
+mod tx;
+
+use std::fmt;
+use std::sync::Arc;
+
+use leveret_spec::method::MethodFrame;
+use leveret_spec::{ShortStr, channel};
+use tokio::time::timeout;
+
+use crate::connection::{Connection, Shared};
+use crate::error::{Error, Result, Scope};
+
+pub use basic::{Consume, Get, Qos};
+pub use exchange::{ExchangeBind, ExchangeDeclare, ExchangeDelete};
+pub use queue::{QueueBind, QueueDeclare, QueueDelete};
+pub use reply::QueueStatus;
+
+pub(crate) use self::core::ChannelCore;
+pub(crate) use incoming::After;
+pub(crate) use reply::Reply;
+
+/// A channel of a connection: a conversation with its own errors, confirms and delivery tags.
+///
+/// Clones are handles to the same channel, and deliveries and consumers hold it too. When the last of them is dropped,
+/// the channel is closed in the background. A mistake such as an unknown queue makes the broker close the channel; all
+/// its calls fail with that error then, and a new channel has to be opened.
+///
+/// Futures of the calls may be dropped: the broker still carries out what was sent.
+#[derive(Clone)]
+pub struct Channel {
+    handle: Arc<Handle>,
+}
+
+/// Closes the channel with the last handle.
+struct Handle {
+    core: Arc<ChannelCore>,
+    connection: Connection,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // It may be closed already.
+        let _ = self.core.start_close(self.connection.shared());
+    }
+}
+
+impl Channel {
+    pub(crate) async fn open(connection: Connection) -> Result<Channel> {
+        let core = connection.shared().add_channel()?;
+        let opened = core.start_call(connection.shared(), &channel::Open { reserved: ShortStr::default() });
+        if opened.is_err() {
+            connection.shared().remove_channel(core.id);
+        }
+        let channel = Channel { handle: Arc::new(Handle { core, connection }) };
+        channel.answer(opened?).await?;
+        Ok(channel)
+    }
+
+    /// Closes the channel and waits for the broker to agree. Unsettled deliveries go back to their queues. Nothing
+    /// happens if this program closed it already.
+    ///
+    /// # Errors
+    /// The error that closed the channel or connection before, and `Timeout` if the broker does not answer.
+    pub async fn close(&self) -> Result<()> {
+        let closing = match self.core().start_close(self.shared()) {
+            Err(error) if error.is_closed_here() => return Ok(()),
+            closing => closing?,
+        };
+        let answer = timeout(self.shared().limits.timeout, self.answer(closing)).await;
+        match answer.unwrap_or(Err(Error::Timeout("channel.close-ok"))) {
+            Err(error) if !error.is_closed_here() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// True until the channel is closed by either side.
+    pub fn is_open(&self) -> bool {
+        self.core().state().end.is_none() && self.handle.connection.is_open()
+    }
+
+    /// The connection it is on.
+    pub fn connection(&self) -> &Connection {
+        &self.handle.connection
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u16 {
+        self.core().id
+    }
+
+    pub(crate) fn core(&self) -> &ChannelCore {
+        &self.handle.core
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        self.handle.connection.shared()
+    }
+
+    async fn call(&self, method: &impl MethodFrame) -> Result<Reply> {
+        self.answer(self.core().start_call(self.shared(), method)?).await
+    }
+
+    async fn answer(&self, answer: core::Answer) -> Result<Reply> {
+        let lost = |_| Err(Error::closed_here(Scope::Connection));
+        answer.await.unwrap_or_else(lost)
+    }
+
+    /// A call whose answer says no more than that it is done.
+    async fn done(&self, method: &impl MethodFrame) -> Result<()> {
+        self.call(method).await.map(drop)
+    }
+
+    async fn count(&self, method: &impl MethodFrame) -> Result<u32> {
+        match self.call(method).await? {
+            Reply::Count(messages) => Ok(messages),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+/// Cannot happen as long as replies are matched with their calls.
+fn unexpected() -> Error {
+    Error::Protocol(String::from("an answer to another call"))
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("id", &self.id()).field("open", &self.is_open()).finish()
+    }
+}

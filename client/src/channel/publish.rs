@@ -1,0 +1,133 @@
+//! Publishing, with and without confirms.
+
+use leveret_spec::{confirm, frame};
+use tokio::sync::oneshot;
+
+use super::Channel;
+use crate::confirm::{Confirm, Confirms, Outcome, Unconfirmed};
+use crate::connection::Shared;
+use crate::error::Result;
+use crate::mailbox::Mailbox;
+use crate::publish::Publish;
+use crate::returns::Returns;
+
+impl Channel {
+    /// Publishes without asking what became of it: it is on its way when this returns. Waits while the socket does not
+    /// keep up, or the broker blocks publishers. If the future is dropped before it is done, nothing was sent.
+    ///
+    /// # Errors
+    /// `TooLong` for a name, key or headers that do not fit; what closed the channel or connection. An exchange that
+    /// does not exist makes the broker close the channel with 404, which a later call reports.
+    pub async fn publish(&self, publish: Publish<'_>) -> Result<()> {
+        let attempt = || self.try_publish(&publish, false);
+        self.shared().when_there_is_room(attempt).await.map(drop)
+    }
+
+    /// Publishes and waits for the broker's word. See `publish_watched` for many publishes at a time.
+    ///
+    /// # Errors
+    /// As `publish`, and what closed the channel or connection before the broker's word came: the message may or may
+    /// not have arrived then.
+    pub async fn publish_confirmed(&self, publish: Publish<'_>) -> Result<Outcome> {
+        self.publish_watched(publish).await?.await
+    }
+
+    /// Publishes and returns what resolves to the broker's word, so that further publishes need not wait for it. Waits
+    /// itself while `Options::unconfirmed_max` publishes are unanswered. Puts the channel into confirm mode if it is
+    /// not.
+    ///
+    /// # Errors
+    /// As `publish`.
+    pub async fn publish_watched(&self, publish: Publish<'_>) -> Result<Confirm> {
+        let attempt = || self.try_publish(&publish, true);
+        let confirm = self.shared().when_there_is_room(attempt).await?;
+        confirm.ok_or_else(super::unexpected)
+    }
+
+    /// Puts the channel into confirm mode: the broker counts and answers every publish from now on, also those that
+    /// nobody waits for. `publish_confirmed` does it by itself.
+    ///
+    /// # Errors
+    /// The channel is closed with 406 if it has transactions.
+    pub async fn confirm_select(&self) -> Result<()> {
+        let selected = {
+            let mut state = self.core().state();
+            state.check_open()?;
+            let select = confirm::Select { no_wait: false };
+            let selected = self.core().start_call_in(&mut state, self.shared(), &select)?;
+            state.confirms.get_or_insert_with(Confirms::new);
+            selected
+        };
+        self.answer(selected).await.map(drop)
+    }
+
+    /// Waits until the broker has answered every publish of this channel so far and since.
+    ///
+    /// # Errors
+    /// What closed the channel or connection.
+    pub async fn all_confirmed(&self) -> Result<()> {
+        let attempt = || {
+            let state = self.core().state();
+            state.check_open()?;
+            Ok(state.confirms.as_ref().is_none_or(|confirms| confirms.unanswered() == 0).then_some(()))
+        };
+        self.shared().when_there_is_room(attempt).await
+    }
+
+    /// Mandatory messages that come back from now on, unless `publish_confirmed` or `publish_watched` waits for them.
+    /// Another call takes over from the stream before, which ends.
+    pub fn returns(&self) -> Returns {
+        let mailbox = std::sync::Arc::new(Mailbox::new());
+        let mut state = self.core().state();
+        if let Some(error) = &state.end {
+            mailbox.finish((!error.is_closed_here()).then(|| error.clone()));
+        }
+        if let Some(before) = state.returns.replace(mailbox.clone()) {
+            before.finish(None);
+        }
+        Returns::new(mailbox)
+    }
+
+    /// Publishes if there is room now. The outer `None` is no room, the inner one nobody who waits for a confirm.
+    fn try_publish(&self, publish: &Publish<'_>, watched: bool) -> Result<Option<Option<Confirm>>> {
+        let (core, shared) = (self.core(), self.shared());
+        let mut state = core.state();
+        state.check_open()?;
+        if state.paused {
+            return Ok(None);
+        }
+        if let Some(confirms) = &state.confirms
+            && confirms.unanswered() >= shared.limits.unconfirmed_max
+        {
+            return Ok(None);
+        }
+        let select = watched && state.confirms.is_none();
+        if !self.append(shared, publish, select)? {
+            return Ok(None);
+        }
+        if select {
+            state.confirms = Some(Confirms::new());
+        }
+        let Some(confirms) = &mut state.confirms else { return Ok(Some(None)) };
+        let (watcher, confirm) = watched.then(oneshot::channel).unzip();
+        confirms.push(Unconfirmed::new(watcher, publish.fingerprint()));
+        Ok(Some(confirm.map(Confirm)))
+    }
+
+    /// False if there is no room. confirm.select needs no answer: the broker counts from the frame behind it on.
+    fn append(&self, shared: &Shared, publish: &Publish<'_>, select: bool) -> Result<bool> {
+        let id = self.core().id;
+        shared.append(|outbox| {
+            if outbox.is_full() || outbox.blocked.is_some() {
+                return Ok(false);
+            }
+            let start = outbox.bytes.len();
+            if select {
+                frame::put_method(&mut outbox.bytes, id, &confirm::Select { no_wait: true });
+            }
+            let encoded = publish.encode(&mut outbox.bytes, id, shared.limits.frame_max);
+            encoded.inspect_err(|_| outbox.bytes.truncate(start))?;
+            Ok(true)
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! Publisher confirms: which publishes of a channel the broker has not yet answered, and what it said of the others.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Result, Scope};
+use crate::message::Message;
+
+/// What the broker says of one publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a publish may have been refused or returned"]
+pub enum Outcome {
+    /// It has taken responsibility: a persistent message on a durable queue is on disk.
+    Acked,
+    /// It could not, for example because a queue with `reject-publish` is full. The message is lost there.
+    Nacked,
+    /// A mandatory message reached no queue. The broker does not say which publish it means; among several under way
+    /// with the same exchange, routing key and body, it is the first.
+    Returned(Box<Returned>),
+}
+
+impl Outcome {
+    /// True if the broker has taken responsibility and no queue was missing.
+    pub fn is_acked(&self) -> bool {
+        matches!(self, Outcome::Acked)
+    }
+}
+
+/// A message that came back because it reached no queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// The reply code: 312 is NO_ROUTE.
+    pub code: u16,
+    /// The broker's explanation.
+    pub text: String,
+    /// The message as it was published.
+    pub message: Message,
+}
+
+/// Resolves to the outcome of one publish. It may be dropped if nobody wants to know.
+#[derive(Debug)]
+#[must_use = "a confirm does nothing unless it is awaited"]
+pub struct Confirm(pub(crate) oneshot::Receiver<Result<Outcome>>);
+
+impl Future for Confirm {
+    type Output = Result<Outcome>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Outcome>> {
+        let closed = |_| Err(Error::closed_here(Scope::Channel));
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or_else(closed))
+    }
+}
+
+/// One publish without an answer.
+#[derive(Debug)]
+pub(crate) struct Unconfirmed {
+    /// Who wants to know.
+    pub(crate) watcher: Option<oneshot::Sender<Result<Outcome>>>,
+    /// What to recognise it by if it comes back.
+    pub(crate) mandatory: Option<Fingerprint>,
+    returned: Option<Box<Returned>>,
+}
+
+/// basic.return does not say which publish it answers. Returns come in the order of publishing, and before the publish
+/// is confirmed; so the first unanswered one with the same exchange, routing key and body is meant, or one that nobody
+/// could tell from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(crate) fn of(exchange: &[u8], routing_key: &[u8], body: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (exchange, routing_key, body).hash(&mut hasher);
+        Fingerprint(hasher.finish())
+    }
+}
+
+impl Unconfirmed {
+    pub(crate) fn new(watcher: Option<oneshot::Sender<Result<Outcome>>>, mandatory: Option<Fingerprint>) -> Self {
+        Unconfirmed { watcher, mandatory, returned: None }
+    }
+
+    fn settle(self, acked: bool) {
+        let Some(watcher) = self.watcher else { return };
+        let outcome = match self.returned {
+            _ if !acked => Outcome::Nacked,
+            Some(returned) => Outcome::Returned(returned),
+            None => Outcome::Acked,
+        };
+        // The watcher may have lost interest.
+        let _ = watcher.send(Ok(outcome));
+    }
+}
+
+/// A channel in confirm mode. Publishes are numbered from 1 (the broker counts along); those from `first` on may be
+/// unanswered.
+#[derive(Debug)]
+pub(crate) struct Confirms {
+    first: u64,
+    waiting: VecDeque<Option<Unconfirmed>>,
+    unanswered: usize,
+    /// Publishes before this one have been passed by returns.
+    returns_from: u64,
+}
+
+impl Confirms {
+    pub(crate) fn new() -> Self {
+        Confirms { first: 1, waiting: VecDeque::new(), unanswered: 0, returns_from: 1 }
+    }
+
+    /// The number of publishes that the broker has not answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
+    /// The next publish.
+    pub(crate) fn push(&mut self, publish: Unconfirmed) {
+        self.waiting.push_back(Some(publish));
+        self.unanswered += 1;
+    }
+
+    /// The broker answers one publish, or with `multiple` all up to it (0: all). Numbers that are not waiting are
+    /// ignored: they were answered before.
+    pub(crate) fn settle(&mut self, tag: u64, multiple: bool, acked: bool) {
+        if multiple {
+            let up_to = if tag == 0 { u64::MAX } else { tag };
+            while self.first <= up_to {
+                let Some(publish) = self.waiting.pop_front() else { break };
+                self.first += 1;
+                self.answer(publish, acked);
+            }
+        } else if let Some(slot) = self.slot(tag) {
+            let publish = slot.take();
+            self.answer(publish, acked);
+        }
+        while let Some(None) = self.waiting.front() {
+            self.waiting.pop_front();
+            self.first += 1;
+        }
+    }
+
+    fn answer(&mut self, publish: Option<Unconfirmed>, acked: bool) {
+        if let Some(publish) = publish {
+            self.unanswered -= 1;
+            publish.settle(acked);
+        }
+    }
+
+    fn slot(&mut self, tag: u64) -> Option<&mut Option<Unconfirmed>> {
+        let index = usize::try_from(tag.checked_sub(self.first)?).ok()?;
+        self.waiting.get_mut(index)
+    }
+
+    /// Keeps a returned message for the publish that it belongs to; gives it back if nobody watches that.
+    pub(crate) fn keep_returned(&mut self, returned: Returned) -> Option<Returned> {
+        let message = &returned.message;
+        let exchange = message.exchange();
+        let sought = Fingerprint::of(exchange.as_bytes(), message.routing_key_bytes(), message.body());
+        let skip = usize::try_from(self.returns_from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let mut candidates = self.waiting.iter_mut().enumerate().skip(skip);
+        let found = candidates.find_map(|(index, slot)| {
+            slot.as_mut().filter(|publish| publish.mandatory == Some(sought)).map(|publish| (index, publish))
+        });
+        let Some((index, publish)) = found else { return Some(returned) };
+        self.returns_from = self.first + index as u64 + 1;
+        if publish.watcher.is_none() {
+            return Some(returned);
+        }
+        publish.returned = Some(Box::new(returned));
+        None
+    }
+
+    /// The channel is closed: nobody will ever know.
+    pub(crate) fn end(&mut self, error: &Error) {
+        self.unanswered = 0;
+        for watcher in self.waiting.drain(..).flatten().filter_map(|publish| publish.watcher) {
+            let _ = watcher.send(Err(error.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MessageParts;
+
+    fn published(confirms: &mut Confirms, mandatory: Option<&str>) -> Confirm {
+        let (watcher, confirm) = oneshot::channel();
+        let print = mandatory.map(|key| Fingerprint::of(b"", key.as_bytes(), b""));
+        confirms.push(Unconfirmed::new(Some(watcher), print));
+        Confirm(confirm)
+    }
+
+    fn answer(confirm: &mut Confirm) -> Option<Outcome> {
+        confirm.0.try_recv().ok().map(Result::unwrap)
+    }
+
+    fn returned(key: &str) -> Returned {
+        let message = MessageParts::new(b"", key.as_bytes(), 0).finish();
+        Returned { code: 312, text: String::from("NO_ROUTE"), message }
+    }
+
+    #[test]
+    fn one_answer_settles_one_publish_and_multiple_settles_the_range() {
+        let mut confirms = Confirms::new();
+        let mut waiting: Vec<_> = (0..6).map(|_| published(&mut confirms, None)).collect();
+        confirms.settle(3, false, false);
+        confirms.settle(4, true, true);
+        let outcomes: Vec<_> = waiting.iter_mut().map(answer).collect();
+        let acked = Some(Outcome::Acked);
+        assert_eq!(outcomes, [acked.clone(), acked.clone(), Some(Outcome::Nacked), acked, None, None]);
+        assert_eq!(confirms.unanswered(), 2);
+        confirms.settle(0, true, true);
+        assert_eq!(confirms.unanswered(), 0);
+    }
+
+    #[test]
+    fn answers_to_numbers_that_do_not_wait_change_nothing() {
+        let mut confirms = Confirms::new();
+        let mut confirm = published(&mut confirms, None);
+        confirms.settle(0, false, true);
+        confirms.settle(2, false, true);
+        confirms.settle(u64::MAX, false, true);
+        assert_eq!((answer(&mut confirm), confirms.unanswered()), (None, 1));
+        confirms.settle(1, false, true);
+        confirms.settle(1, false, false);
+        confirms.settle(9, true, false);
+        assert_eq!((answer(&mut confirm), confirms.unanswered()), (Some(Outcome::Acked), 0));
+    }
+
+    #[test]
+    fn a_returned_message_is_the_outcome_of_its_own_publish() {
+        let mut confirms = Confirms::new();
+        let keys = [None, Some("a"), Some("b"), Some("a")];
+        let mut waiting: Vec<_> = keys.iter().map(|key| published(&mut confirms, *key)).collect();
+        assert!(confirms.keep_returned(returned("b")).is_none());
+        assert!(confirms.keep_returned(returned("a")).is_none());
+        assert!(confirms.keep_returned(returned("c")).is_some());
+        confirms.settle(4, true, true);
+        let came_back: Vec<_> =
+            waiting.iter_mut().map(|c| matches!(answer(c), Some(Outcome::Returned(r)) if r.code == 312)).collect();
+        assert_eq!(came_back, [false, false, true, true]);
+    }
+
+    #[test]
+    fn a_return_that_nobody_watches_goes_to_the_returns_stream() {
+        let mut confirms = Confirms::new();
+        confirms.push(Unconfirmed::new(None, Some(Fingerprint::of(b"", b"a", b""))));
+        assert!(confirms.keep_returned(returned("a")).is_some());
+    }
+
+    #[test]
+    fn a_closed_channel_ends_every_wait_with_its_error() {
+        let mut confirms = Confirms::new();
+        let mut confirm = published(&mut confirms, None);
+        confirms.end(&Error::Timeout("x"));
+        assert!(matches!(confirm.0.try_recv(), Ok(Err(Error::Timeout("x")))));
+    }
+}

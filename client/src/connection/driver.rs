@@ -1,0 +1,228 @@
+//! The I/O task of a connection: one turn reads once, hands out what came, and writes what waits.
+//!
+//! ```text
+//! running --(connection.close, close-ok, broken protocol, socket error, no heartbeat)--> draining --> stopped
+//! ```
+//!
+//! Everybody who waits learns of the end when draining begins; draining only gets the last frames out.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use leveret_spec::frame;
+use leveret_spec::{ReplyCode, ShortStr, connection};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::dispatch::Dispatch;
+use super::input::Input;
+use super::pulse::Pulse;
+use super::shared::Shared;
+use crate::error::{Error, Result};
+
+/// How long the last frames may take to leave.
+const DRAIN: Duration = Duration::from_secs(5);
+/// An output buffer that a burst has made larger than this is given back when it is written.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// See the file's head.
+pub(super) struct Driver<S> {
+    stream: S,
+    shared: Arc<Shared>,
+    input: Input,
+    dispatch: Dispatch,
+    output: Output,
+    pulse: Pulse,
+    closing: bool,
+    draining: bool,
+}
+
+/// What is being written.
+#[derive(Default)]
+struct Output {
+    bytes: Vec<u8>,
+    written: usize,
+    flushed: bool,
+}
+
+enum Refill {
+    Done,
+    /// There is more, but this turn has written enough.
+    NotNow,
+    /// The outbox is empty. The next frame wakes this task.
+    Nothing,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    pub(super) fn new(stream: S, input: Input, shared: Arc<Shared>) -> Self {
+        let pulse = Pulse::new(shared.limits.heartbeat);
+        let dispatch = Dispatch::new(shared.clone());
+        let output = Output { flushed: true, ..Output::default() };
+        Driver { stream, shared, input, dispatch, output, pulse, closing: false, draining: false }
+    }
+
+    /// One turn of a running connection. `Ready` if there may be more to read at once.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>> {
+        if !self.closing {
+            self.look_for_close(cx);
+        }
+        if self.pulse.poll(cx)? {
+            frame::put_heartbeat(&mut self.shared.outbox().bytes);
+        }
+        let read = self.read(cx)?;
+        let _ = self.write(cx)?;
+        Ok(read)
+    }
+
+    /// From the call for a close on, the time for the broker's answer runs.
+    fn look_for_close(&mut self, cx: &mut Context<'_>) {
+        let mut outbox = self.shared.outbox();
+        self.closing = outbox.closing;
+        if self.closing {
+            self.pulse.close_within(self.shared.limits.timeout);
+        } else if outbox.closer.is_none() {
+            outbox.closer = Some(cx.waker().clone());
+        }
+    }
+
+    /// Reads once and handles every frame that is complete.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>> {
+        let filled = self.input.poll_fill(&mut self.stream, cx)?;
+        match filled {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Poll::Ready(_) => self.pulse.heard(),
+        }
+        let handled = self.handle_frames();
+        self.dispatch.finish_burst();
+        handled.map(Poll::Ready)
+    }
+
+    /// Handles what is in the buffer, up to a frame that is not complete.
+    fn handle_frames(&mut self) -> Result<()> {
+        let payload_max = frame::payload_max(self.shared.limits.frame_max);
+        loop {
+            let unread = self.input.unread();
+            let Some((frame, length)) = frame::parse(unread, payload_max)? else { return Ok(()) };
+            let handled = self.dispatch.handle(frame, unread.get(length..).unwrap_or_default());
+            self.input.consume(length);
+            handled?;
+        }
+    }
+
+    /// Writes what waits, once around: publishers that keep up with the socket must not keep this task from reading.
+    /// `Ready` if nothing is left.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        let mut refilled = false;
+        loop {
+            if self.output.written == self.output.bytes.len() {
+                match self.refill(cx, refilled) {
+                    Refill::Done => refilled = true,
+                    Refill::NotNow => {
+                        cx.waker().wake_by_ref();
+                        return Ok(Poll::Pending);
+                    }
+                    Refill::Nothing => break,
+                }
+            }
+            let rest = self.output.bytes.get(self.output.written..).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write(cx, rest)? {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(length) => self.output.written += length,
+            }
+            self.output.flushed = false;
+        }
+        if !self.output.flushed {
+            let flushed = Pin::new(&mut self.stream).poll_flush(cx)?;
+            self.output.flushed = flushed.is_ready();
+            return Ok(flushed);
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Exchanges the empty output buffer for the outbox, once per turn.
+    fn refill(&mut self, cx: &mut Context<'_>, refilled: bool) -> Refill {
+        self.output.written = 0;
+        self.output.bytes.clear();
+        if self.output.bytes.capacity() > KEPT_BYTES_MAX {
+            self.output.bytes = Vec::new();
+        }
+        let mut outbox = self.shared.outbox();
+        if outbox.bytes.is_empty() {
+            outbox.driver.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+            return Refill::Nothing;
+        }
+        if refilled {
+            return Refill::NotNow;
+        }
+        std::mem::swap(&mut outbox.bytes, &mut self.output.bytes);
+        drop(outbox);
+        // A heartbeat alone is an empty frame. It does not count, or every second one would be left out.
+        if self.output.bytes.len() > frame::FRAME_OVERHEAD {
+            self.pulse.spoke();
+        }
+        self.shared.room.notify_waiters();
+        Refill::Done
+    }
+
+    /// The connection is over. If the broker broke the protocol it is told so; no answer is waited for.
+    fn begin_draining(&mut self, error: &Error) {
+        self.draining = true;
+        let code = match error {
+            Error::Protocol(_) => Some(ReplyCode::FrameError),
+            Error::MessageTooLarge { .. } => Some(ReplyCode::ContentTooLarge),
+            _ => None,
+        };
+        if let Some(code) = code {
+            let text = error.to_string();
+            let close = connection::Close {
+                reply_code: code.code(),
+                reply_text: ShortStr::cut(&text),
+                ..connection::Close::default()
+            };
+            frame::put_method(&mut self.shared.outbox().bytes, 0, &close);
+        }
+        self.shared.end(error);
+        self.pulse.close_within(DRAIN);
+    }
+
+    fn drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.pulse.poll(cx)?;
+        ready!(self.write(cx)?);
+        Pin::new(&mut self.stream).poll_shutdown(cx).map_err(Error::from)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if !this.draining {
+            match this.turn(cx) {
+                Ok(read) => {
+                    if read.is_ready() {
+                        // One read per turn: those who got something come first.
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
+                Err(error) => this.begin_draining(&error),
+            }
+        }
+        // Whether the last bytes got out changes nothing any more.
+        this.drain(cx).map(|_| ())
+    }
+}
+
+/// Also runs if the runtime is shut down under the task.
+impl<S> Drop for Driver<S> {
+    fn drop(&mut self) {
+        let gone = io::Error::new(io::ErrorKind::Interrupted, "the connection's task was stopped");
+        self.shared.end(&Error::from(gone));
+        self.shared.mark_stopped();
+    }
+}

@@ -1,0 +1,178 @@
+//! AMQP URIs as RabbitMQ defines them: `amqp://user:password@host:port/vhost?key=value`.
+//!
+//! Each part is percent-decoded after the split, so `%2f` in the path is part of the vhost's name. Without a path the
+//! vhost is `/`; with an empty one (`amqp://host/`) it is the empty name by RabbitMQ's rules, but since no broker has
+//! such a vhost and many people write the slash, it is read as `/` too.
+
+use std::time::Duration;
+
+use leveret_spec::DEFAULT_PORT;
+
+use crate::error::{Error, Result};
+use crate::options::Options;
+
+/// Where to connect, and how.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) options: Options,
+}
+
+/// Takes a URI apart.
+pub(crate) fn parse(uri: &str) -> Result<Target> {
+    let rest = after_scheme(uri)?;
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut options = Options::default();
+    let address = match authority.rsplit_once('@') {
+        Some((login, address)) => {
+            let (user, password) = login.split_once(':').unwrap_or((login, ""));
+            options = options.credentials(decode(user)?, decode(password)?);
+            address
+        }
+        None => authority,
+    };
+    if !path.is_empty() {
+        options.vhost = decode(path)?;
+    }
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        options = with_parameter(options, pair)?;
+    }
+    let (host, port) = address_of(address)?;
+    Ok(Target { host, port, options })
+}
+
+fn invalid(why: impl Into<String>) -> Error {
+    Error::InvalidUri(why.into())
+}
+
+fn after_scheme(uri: &str) -> Result<&str> {
+    let (scheme, rest) = uri.split_once("://").ok_or_else(|| invalid("it does not start with amqp://"))?;
+    if scheme.eq_ignore_ascii_case("amqp") {
+        Ok(rest)
+    } else if scheme.eq_ignore_ascii_case("amqps") {
+        Err(invalid("amqps needs a TLS stream: make one and hand it to Connection::over"))
+    } else {
+        Err(invalid(format!("unknown scheme '{scheme}'")))
+    }
+}
+
+/// Host and port; a host in brackets is an IPv6 address.
+fn address_of(address: &str) -> Result<(String, u16)> {
+    let (host, port) = match address.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or_else(|| invalid("the host's bracket is not closed"))?;
+            if !port.is_empty() && !port.starts_with(':') {
+                return Err(invalid("a port must follow the host's bracket"));
+            }
+            (host, port.trim_start_matches(':'))
+        }
+        None => address.rsplit_once(':').unwrap_or((address, "")),
+    };
+    let host = if host.is_empty() { String::from("localhost") } else { decode(host)? };
+    let port = if port.is_empty() { DEFAULT_PORT } else { number("port", port)? };
+    Ok((host, port))
+}
+
+fn with_parameter(options: Options, pair: &str) -> Result<Options> {
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let value = decode(value)?;
+    match key {
+        "heartbeat" => Ok(options.heartbeat_s(number(key, &value)?)),
+        "channel_max" => Ok(options.channel_max(number(key, &value)?)),
+        "frame_max" => Ok(options.frame_max(number(key, &value)?)),
+        "connection_timeout" => Ok(options.timeout(Duration::from_millis(number(key, &value)?))),
+        "name" => Ok(options.connection_name(value)),
+        _ => Err(invalid(format!("unknown parameter '{key}'"))),
+    }
+}
+
+fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
+    value.parse().map_err(|_| invalid(format!("'{value}' is no value for {key}")))
+}
+
+/// Replaces `%XX` by the byte, and demands UTF-8 of the whole.
+fn decode(text: &str) -> Result<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
+        match (digit(), digit()) {
+            (Some(high), Some(low)) => bytes.push((high << 4 | low) as u8),
+            _ => return Err(invalid("a % must be followed by two hexadecimal digits")),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8 after percent-decoding"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(uri: &str) -> (String, u16, String, String, String) {
+        let Target { host, port, options } = parse(uri).unwrap();
+        (host, port, options.user, options.password, options.vhost)
+    }
+
+    fn owned(host: &str, port: u16, login: [&str; 3]) -> (String, u16, String, String, String) {
+        let [user, password, vhost] = login.map(String::from);
+        (host.into(), port, user, password, vhost)
+    }
+
+    #[test]
+    fn what_a_uri_leaves_out_has_the_usual_default() {
+        let default = owned("localhost", 5672, ["guest", "guest", "/"]);
+        for uri in ["amqp://localhost", "amqp://", "amqp://localhost/", "AMQP://:5672/%2f", "amqp://localhost/%2F"] {
+            assert_eq!(parts(uri), default, "{uri}");
+        }
+    }
+
+    #[test]
+    fn user_password_and_vhost_are_percent_decoded_after_the_split() {
+        let uri = "amqp://us%40er:p%3A%2Fss@broker.example:5673/a%2Fb%20c";
+        assert_eq!(parts(uri), owned("broker.example", 5673, ["us@er", "p:/ss", "a/b c"]));
+        assert_eq!(parts("amqp://u@h/v"), owned("h", 5672, ["u", "", "v"]));
+        assert_eq!(parts("amqp://[::1]:7/v"), owned("::1", 7, ["guest", "guest", "v"]));
+        assert_eq!(parts("amqp://[::1]"), owned("::1", 5672, ["guest", "guest", "/"]));
+    }
+
+    #[test]
+    fn the_query_sets_the_limits() {
+        let uri = "amqp://h/v?heartbeat=30&channel_max=7&frame_max=8192&connection_timeout=1500&name=a%20b";
+        let options = parse(uri).unwrap().options;
+        assert_eq!((options.heartbeat_s, options.channel_max, options.frame_max), (30, 7, 8192));
+        assert_eq!(options.timeout, Duration::from_millis(1500));
+        assert_eq!(options.connection_name.as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_the_reason() {
+        let refused = [
+            ("localhost", "amqp://"),
+            ("http://h", "scheme"),
+            ("amqps://h", "TLS"),
+            ("amqp://h:http", "port"),
+            ("amqp://h:70000", "port"),
+            ("amqp://h?heartbeat=x", "heartbeat"),
+            ("amqp://h?hartbeat=1", "hartbeat"),
+            ("amqp://h/%2", "hexadecimal"),
+            ("amqp://h/%ff", "UTF-8"),
+            ("amqp://[::1", "bracket"),
+            ("amqp://[::1]5672", "bracket"),
+        ];
+        for (uri, why) in refused {
+            let text = parse(uri).unwrap_err().to_string();
+            assert!(text.contains(why), "{uri}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_password_does_not_show_in_debug_output() {
+        assert!(!format!("{:?}", parse("amqp://u:secret@h").unwrap()).contains("secret"));
+    }
+}
