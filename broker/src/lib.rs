@@ -31,6 +31,7 @@ mod node;
 mod queue;
 mod server;
 mod time;
+mod timers;
 mod vhost;
 
 pub use config::{Config, Identity, Limits, Secret};

@@ -8,19 +8,22 @@
 //!   shortstr   shortstr      u8     \_______________________ tail ______________________________________/
 //! ```
 //!
+//! The bits, which nobody needs once the message is in, count the deaths that a dead letter has behind it.
 //! The two channel numbers are the publisher's and rewritten on the way out. A message without a body ends after the header
 //! frame. A body that came in several frames is stored as if it had come in one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leveret_spec::frame::{self, FRAME_END, FRAME_HEADER, FrameKind};
-use leveret_spec::{ContentHeader, Malformed, RawProperties, ShortBytes, Table};
-#[cfg(test)]
-use leveret_spec::{Properties, content};
+use leveret_spec::{ContentHeader, Malformed, Properties, RawProperties, ShortBytes, Table, TableBuf, Value, content};
 
 /// Everything a publisher said, in one allocation; a clone shares it.
 #[derive(Clone)]
 pub(crate) struct Message(Arc<[u8]>);
+
+/// The bit that tells a count of deaths from what a publisher sent in its place.
+const DIED: u8 = 0x80;
 
 /// From the address's end to the header frame's payload: the bits, publish's end octet, the frame's head.
 const BEFORE_HEADER: usize = 2 + FRAME_HEADER;
@@ -48,16 +51,78 @@ impl Message {
         Message(Arc::from(bytes))
     }
 
-    /// A message that the broker itself composes.
+    /// A message for tests.
     #[cfg(test)]
     pub(crate) fn compose(exchange: &str, key: &str, properties: &Properties<'_>, body: &[u8]) -> Self {
-        let mut address = vec![exchange.len() as u8];
-        address.extend_from_slice(exchange.as_bytes());
-        address.push(key.len() as u8);
-        address.extend_from_slice(key.as_bytes());
+        let short = |text| ShortBytes::try_from(text).unwrap();
+        let address = join_address(short(exchange), short(key));
         let mut header = vec![];
         content::encode_header(&mut header, body.len() as u64, properties);
         Message::from_parts(&address, &header, body)
+    }
+
+    /// The same content with other properties, under another address.
+    pub(crate) fn readdressed(
+        &self,
+        exchange: ShortBytes<'_>,
+        key: ShortBytes<'_>,
+        properties: &Properties<'_>,
+    ) -> Self {
+        let mut header = vec![];
+        content::encode_header(&mut header, self.body().len() as u64, properties);
+        Message::from_parts(&join_address(exchange, key), &header, self.body())
+    }
+
+    /// The same message with the header `x-delivery-count`, which quorum queues keep.
+    pub(crate) fn with_delivery_count(&self, count: u16) -> Self {
+        self.with_header("x-delivery-count", Some(Value::I64(count.into())))
+    }
+
+    /// The message as its receivers may see it: without the header BCC.
+    pub(crate) fn without_blind_copies(self) -> Self {
+        match self.properties().headers().is_some_and(|headers| headers.lookup("BCC").is_some()) {
+            true => self.with_header("BCC", None),
+            false => self,
+        }
+    }
+
+    fn with_header(&self, name: &str, value: Option<Value<'_>>) -> Self {
+        let properties = self.properties().decode();
+        let mut headers = TableBuf::new();
+        for (other, value) in properties.headers.unwrap_or_default().iter().filter(|(n, _)| **n != *name.as_bytes()) {
+            headers.push(other, value);
+        }
+        if let Some(value) = value {
+            headers.push(ShortBytes::try_from(name).unwrap_or_default(), value);
+        }
+        let (exchange, key) = split_address(self.address());
+        let mut message =
+            self.readdressed(exchange, key, &Properties { headers: Some(headers.as_table()), ..properties });
+        if self.deaths() > 0 {
+            message.set_deaths(self.deaths());
+        }
+        message
+    }
+
+    /// The time to live that the publisher gave it.
+    #[inline]
+    pub(crate) fn time_to_live(&self) -> Option<Duration> {
+        let ms = self.properties().expiration()?;
+        std::str::from_utf8(&ms).ok()?.parse().ok().map(Duration::from_millis)
+    }
+
+    /// How many of the message's recorded deaths came after a client published it.
+    pub(crate) fn deaths(&self) -> usize {
+        let bits = self.0[self.address_len()];
+        if bits & DIED != 0 { usize::from(bits & !DIED) } else { 0 }
+    }
+
+    /// Notes how many they are, on a message that nobody shares yet.
+    pub(crate) fn set_deaths(&mut self, deaths: usize) {
+        let at = self.address_len();
+        if let Some(bits) = Arc::get_mut(&mut self.0).and_then(|bytes| bytes.get_mut(at)) {
+            *bits = DIED | u8::try_from(deaths).unwrap_or(u8::MAX);
+        }
     }
 
     /// Rewrites the table tag `L` to `l` in the headers, for clients that refuse the first; the publisher's own copy is
@@ -114,6 +179,15 @@ impl Message {
         }
     }
 
+    /// The body's length in bytes.
+    #[inline]
+    pub(crate) fn body_len(&self) -> usize {
+        let tail = self.tail();
+        let header = u32::from_be_bytes([tail[4], tail[5], tail[6], tail[7]]) as usize;
+        // Behind the header frame: the body frame's head and end octet, if there is a body.
+        (tail.len() - (1 + FRAME_HEADER + header + 1)).saturating_sub(FRAME_HEADER + 1)
+    }
+
     /// What it takes in memory, in bytes, as far as queues count it.
     #[inline]
     pub(crate) fn size(&self) -> usize {
@@ -149,6 +223,11 @@ impl Message {
         out.push(FRAME_END);
         frame::put_body(out, channel, self.body(), frame_max);
     }
+}
+
+/// An address as on the wire.
+fn join_address(exchange: ShortBytes<'_>, key: ShortBytes<'_>) -> Vec<u8> {
+    [&[exchange.len() as u8], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat()
 }
 
 /// The parts of an address: exchange and routing key.

@@ -8,6 +8,9 @@ use std::time::Duration;
 pub(crate) struct Moment(u64);
 
 impl Moment {
+    /// Later than any other.
+    pub(crate) const NEVER: Moment = Moment(u64::MAX);
+
     /// The moment that long after the broker's start.
     pub(crate) fn after_start(elapsed: Duration) -> Self {
         Moment(elapsed.as_micros() as u64)

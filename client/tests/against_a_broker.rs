@@ -347,15 +347,3 @@ async fn a_wrong_password_and_an_unknown_vhost_are_told_apart() -> Result<()> {
     assert!(matches!(unknown, Error::Closed { scope: Scope::Connection, code: 530, .. }), "{unknown:?}");
     connection.close().await
 }
-
-#[tokio::test]
-async fn a_hard_error_ends_everything_with_its_code() -> Result<()> {
-    let connection = broker!();
-    let (channel, other) = (connection.open_channel().await?, connection.open_channel().await?);
-    let failed = channel.exchange_declare(ExchangeDeclare::new("x", "leveret-no-such-type")).await;
-    assert!(matches!(&failed, Err(Error::Closed { scope: Scope::Connection, code: 503, .. })), "{failed:?}");
-    assert_eq!(code(&other.queue_declare(QueueDeclare::new("")).await), Some(503));
-    assert_eq!(connection.closed().await.code(), Some(503));
-    assert_eq!(code(&connection.close().await), Some(503));
-    Ok(())
-}

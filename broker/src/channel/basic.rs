@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use leveret_spec::{ShortStr, Table, basic};
 
+use super::settle::Verdict;
 use super::sources::Source;
 use super::{Channel, Link, unimplemented_method};
 use crate::failure::{Failure, Hard, Soft};
 use crate::message;
-use crate::queue::{Consumer, Entry, argument_type};
+use crate::queue::{Consumer, Entry, Returning, argument_type};
 
 impl Channel {
     pub(super) fn handle_basic(&mut self, method: basic::Method<'_>, link: &mut Link) -> Result<(), Failure> {
@@ -20,8 +21,8 @@ impl Channel {
             basic::Method::CancelOk(_) => Ok(()),
             basic::Method::Get(m) => self.get(m, link),
             basic::Method::Ack(m) => Ok(self.ack(m, link)?),
-            basic::Method::Nack(m) => Ok(self.nack(m.delivery_tag, m.multiple, m.requeue, link)?),
-            basic::Method::Reject(m) => Ok(self.nack(m.delivery_tag, false, m.requeue, link)?),
+            basic::Method::Nack(m) => Ok(self.judge(m.delivery_tag, m.multiple, refusal(m.requeue), link)?),
+            basic::Method::Reject(m) => Ok(self.judge(m.delivery_tag, false, refusal(m.requeue), link)?),
             basic::Method::Recover(m) => {
                 self.recover(m.requeue, link)?;
                 self.reply(link, &basic::RecoverOk {});
@@ -73,7 +74,7 @@ impl Channel {
             priority,
         };
         // The answer is in the output before the first delivery can be, for deliveries come through the mailbox.
-        match queue.subscribe(consumer, m.exclusive, &mut link.wakes) {
+        match queue.subscribe(consumer, m.exclusive, &mut link.turn) {
             Ok(key) => {
                 if let Some(source) = self.sources.of_mut(source) {
                     source.key = Some(key);
@@ -106,12 +107,12 @@ impl Channel {
         let Some(source) = self.sources.of_mut(number) else { return };
         let Some(key) = source.key.take() else { return };
         let queue = source.queue.clone();
-        let abandoned = queue.unsubscribe(key);
+        let abandoned = queue.unsubscribe(key, link.turn.now);
         for delivery in link.mailbox.withdraw(self.number, Some(number)) {
             self.deliver(delivery, link);
         }
         self.sources.forget_if_idle(number);
-        queue.requeue(None, vec![], 0, &mut link.wakes);
+        queue.requeue(None, Returning::default(), &mut link.turn);
         if abandoned {
             link.delete_if_unused(&queue);
         }
@@ -134,7 +135,7 @@ impl Channel {
 
     fn get(&mut self, m: basic::Get<'_>, link: &mut Link) -> Result<(), Failure> {
         let queue = self.queue_meant(&m.queue, link)?;
-        let Some((entry, left)) = queue.get(m.no_ack)? else {
+        let Some((entry, left)) = queue.get(m.no_ack, &mut link.turn)? else {
             self.reply(link, &basic::GetEmpty::default());
             return Ok(());
         };
@@ -148,7 +149,6 @@ impl Channel {
             self.shared.hold(1);
             self.unacked.push(self.delivery_tag, number, entry);
         }
-        queue.requeue(None, vec![], 0, &mut link.wakes);
         Ok(())
     }
 
@@ -167,7 +167,7 @@ impl Channel {
             && let Some(key) = source.key
         {
             let queue: &Arc<_> = &source.queue;
-            queue.resume(key, &mut link.wakes);
+            queue.resume(key, &mut link.turn);
         }
     }
 
@@ -175,10 +175,14 @@ impl Channel {
     pub(super) fn resume_consumers(&mut self, link: &mut Link) {
         for (_, source) in self.sources.iter_mut() {
             if let Some(key) = source.key {
-                source.queue.resume(key, &mut link.wakes);
+                source.queue.resume(key, &mut link.turn);
             }
         }
     }
+}
+
+fn refusal(requeue: bool) -> Verdict {
+    if requeue { Verdict::Requeued } else { Verdict::Rejected }
 }
 
 /// x-priority: the higher comes first; an integer of any width.

@@ -6,7 +6,7 @@ use leveret_spec::frame::{self, FRAME_END, FrameKind};
 use leveret_spec::method::MethodFrame;
 
 use crate::node::Node;
-use crate::queue::{ConnectionId, Entry, Mailbox, Queue, Wakes};
+use crate::queue::{ConnectionId, Entry, Mailbox, Queue, Turn};
 use crate::vhost::{DeleteCondition, Vhost};
 
 use super::publish::Batches;
@@ -22,8 +22,8 @@ pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) out: Outbox,
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Connections to wake at the end of the turn.
-    pub(crate) wakes: Wakes,
+    /// The turn that is under way.
+    pub(crate) turn: Turn,
     /// Bytes of the largest frame, 0 = no limit.
     pub(crate) frame_max: usize,
     pub(super) batches: Batches,
@@ -66,7 +66,7 @@ impl Link {
             client,
             out: Outbox::default(),
             mailbox,
-            wakes: Wakes::default(),
+            turn: Turn::default(),
             frame_max,
             batches: Batches::default(),
             unsettled: vec![],
@@ -78,7 +78,15 @@ impl Link {
 
     /// Gives every queue what was published to it in this turn.
     pub(crate) fn settle_publishes(&mut self) {
-        self.far_ahead |= self.batches.send(&self.mailbox, &mut self.wakes);
+        self.far_ahead |= self.batches.send(&self.mailbox, &mut self.turn);
+    }
+
+    /// Does what the turn has left: dead letters, then wake-ups.
+    pub(crate) fn finish(&mut self) {
+        if !self.turn.dead.is_empty() {
+            self.vhost.publish_dead_letters(&mut self.turn, self.node.epoch_s);
+        }
+        self.turn.wake();
     }
 
     /// The channels that wait for the end of the turn.
@@ -96,7 +104,7 @@ impl Link {
     pub(super) fn delete_if_unused(&mut self, queue: &Queue) {
         // That it is in use again, or gone, is what the condition is for.
         let condition = DeleteCondition { unused: true, empty: false };
-        let _ = self.vhost.delete_queue(queue, condition, &mut self.wakes);
+        let _ = self.vhost.delete_queue(queue, condition, &mut self.turn);
     }
 
     pub(super) fn owns(&mut self, queue: Arc<Queue>) {
@@ -106,7 +114,7 @@ impl Link {
     /// Deletes the queues that are exclusive to this connection.
     pub(crate) fn delete_exclusive_queues(&mut self) {
         for queue in std::mem::take(&mut self.exclusive) {
-            let _ = self.vhost.delete_queue(&queue, DeleteCondition::default(), &mut self.wakes);
+            let _ = self.vhost.delete_queue(&queue, DeleteCondition::default(), &mut self.turn);
         }
     }
 }

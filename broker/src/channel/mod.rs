@@ -12,6 +12,7 @@ mod publish;
 mod queue;
 mod settle;
 mod sources;
+mod transaction;
 mod unacked;
 
 use std::collections::HashMap;
@@ -26,9 +27,11 @@ use crate::queue::{Delivery, SharedLimit};
 pub(crate) use content::Content;
 pub(crate) use link::{Client, Link, Outbox};
 
+use confirm::Confirms;
 use content::Assembly;
 use publish::Routes;
 use sources::Sources;
+use transaction::Transaction;
 use unacked::Unacked;
 
 /// A channel.
@@ -46,6 +49,7 @@ pub(crate) struct Channel {
     /// basic.qos with `global`.
     shared: Arc<SharedLimit>,
     confirms: Option<Confirms>,
+    transaction: Option<Transaction>,
     /// The publish whose content has not arrived whole.
     assembly: Option<Assembly>,
     /// The queue that an empty name stands for.
@@ -53,15 +57,6 @@ pub(crate) struct Channel {
     routes: Routes,
     /// True if acknowledgements or confirms wait for the end of the turn.
     unsettled: bool,
-}
-
-/// Confirm mode.
-#[derive(Default)]
-struct Confirms {
-    /// Publishes since confirm.select.
-    published: u64,
-    /// The last one that was confirmed.
-    confirmed: u64,
 }
 
 impl Channel {
@@ -76,6 +71,7 @@ impl Channel {
             prefetch: 0,
             shared: Arc::default(),
             confirms: None,
+            transaction: None,
             assembly: None,
             last_queue: None,
             routes: Routes::default(),
@@ -90,7 +86,7 @@ impl Channel {
             Method::Queue(method) => self.handle_queue(method, link),
             Method::Exchange(method) => self.handle_exchange(method, link),
             Method::Confirm(method) => self.handle_confirm(method, link),
-            Method::Tx(method) => self.handle_tx(method),
+            Method::Tx(method) => self.handle_tx(method, link),
             Method::Access(method) => self.handle_access(method, link),
             Method::Channel(method) => self.handle_channel(method, link),
             Method::Connection(_) => Err(unimplemented_method()),
@@ -121,12 +117,12 @@ impl Channel {
     pub(crate) fn shut_down(&mut self, link: &mut Link) {
         self.assembly_ends(link);
         link.settle_publishes();
-        let abandoned = self.unsubscribe_all();
+        let abandoned = self.unsubscribe_all(link);
         let mut returning = self.take_everything(link);
         for (number, source) in self.sources.drain() {
-            let (entries, unsettled) = returning.remove(&number).unwrap_or_default();
-            let settled = unsettled + source.settled as usize;
-            source.queue.requeue(None, entries, settled, &mut link.wakes);
+            let mut back = returning.remove(&number).unwrap_or_default();
+            back.settled += source.settled as usize;
+            source.queue.requeue(None, back, &mut link.turn);
         }
         for queue in abandoned {
             link.delete_if_unused(&queue);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use leveret_spec::frame::FRAME_HEADER;
-use leveret_spec::{ContentHeader, RawProperties, ReplyCode, ShortStr, basic};
+use leveret_spec::{ContentHeader, RawProperties, ReplyCode, ShortStr, Table, Value, basic};
 
 use super::content::{self, Assembly};
 use super::{Channel, Link};
 use crate::failure::{Failure, Hard, Soft};
 use crate::message::{self, Message};
-use crate::queue::{Accepted, Mailbox, Queue, Wakes};
+use crate::queue::{Accepted, Mailbox, Queue, Turn, argument_type};
 
 /// Routes that a channel remembers.
 const ROUTES: usize = 16;
@@ -65,12 +65,19 @@ impl Batches {
         }) as u32
     }
 
+    /// Hands a message to one queue at once, behind what was published before it. True if the queue refuses it.
+    fn send_one(&mut self, batch: u32, message: Message, publisher: &Arc<Mailbox>, turn: &mut Turn) -> bool {
+        let (queue, messages) = &mut self.list[batch as usize];
+        messages.push(message);
+        queue.publish(messages, publisher, turn) == Accepted::Refused
+    }
+
     /// Hands every batch to its queue; true if one of them wants this publisher to pause.
-    pub(super) fn send(&mut self, publisher: &Arc<Mailbox>, wakes: &mut Wakes) -> bool {
+    pub(super) fn send(&mut self, publisher: &Arc<Mailbox>, turn: &mut Turn) -> bool {
         let mut far_ahead = false;
         for batch in self.filled.drain(..) {
             let (queue, messages) = &mut self.list[batch as usize];
-            far_ahead |= queue.publish(messages, publisher, wakes) == Accepted::FarAhead;
+            far_ahead |= queue.publish(messages, publisher, turn) == Accepted::FarAhead;
         }
         far_ahead
     }
@@ -150,39 +157,71 @@ impl Channel {
     #[inline]
     pub(super) fn accept(&mut self, mut message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
         message.normalize_headers().map_err(|why| Hard::frame_error(why.0))?;
+        if self.transaction.is_some() {
+            return self.hold_back(message, mandatory, link);
+        }
+        let refused = self.route(message, mandatory, link)?;
+        self.count_publish(refused, link);
+        Ok(())
+    }
+
+    /// In a transaction the message waits; whether it may be published at all is told at once.
+    fn hold_back(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
+        let (exchange, key) = message::split_address(message.address());
+        link.vhost.route(&exchange, &key, &message)?;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.publish(message, mandatory);
+        }
+        Ok(())
+    }
+
+    /// Adds a message to the batches of the queues it goes to. True if one of them refuses it.
+    #[inline]
+    pub(super) fn route(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
         let generation = link.vhost.generation();
         if link.batches.generation != generation || link.batches.list.len() > BATCHES_MAX {
             link.settle_publishes();
             link.batches.start_anew(generation);
         }
-        self.count_publish(link);
         match self.routes.find(message.address(), link.batches.epoch) {
-            Some(batches) => spread(batches, message, mandatory, self.number, link),
-            None => self.accept_by_new_route(message, mandatory, link),
+            Some(batches) => Ok(spread(batches, message, mandatory, self.number, link)),
+            None => self.route_anew(message, mandatory, link),
         }
     }
 
-    fn accept_by_new_route(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
+    fn route_anew(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
         let (exchange, key) = message::split_address(message.address());
-        let routed = link.vhost.route(&exchange, &key, message.properties().headers())?;
+        let routed = link.vhost.route(&exchange, &key, &message)?;
         let batches: Vec<u32> = routed.queues.iter().map(|queue| link.batches.of(queue)).collect();
-        if routed.repeatable {
+        if routed.queues.iter().any(|queue| queue.may_refuse) {
+            return Ok(self.publish_singly(&batches, message, mandatory, link));
+        }
+        // What has headers may have further keys in them, which the address does not show.
+        if routed.repeatable && message.properties().headers().is_none() {
             self.routes.remember(message.address(), link.batches.epoch, batches.clone());
         }
-        spread(&batches, message, mandatory, self.number, link)
+        let message = message.without_blind_copies();
+        Ok(spread(&batches, message, mandatory, self.number, link))
     }
 
-    fn count_publish(&mut self, link: &mut Link) {
-        if let Some(confirms) = &mut self.confirms {
-            confirms.published += 1;
-            self.waits_for_end_of_turn(link);
+    /// For queues that may refuse a message: each is asked at once.
+    fn publish_singly(&self, batches: &[u32], message: Message, mandatory: bool, link: &mut Link) -> bool {
+        link.settle_publishes();
+        if batches.is_empty() {
+            return spread(batches, message, mandatory, self.number, link);
         }
+        let message = message.without_blind_copies();
+        let mut refused = false;
+        for &batch in batches {
+            refused |= link.batches.send_one(batch, message.clone(), &link.mailbox, &mut link.turn);
+        }
+        refused
     }
 }
 
-/// Adds a message to each batch, or sends it back if there is none and somebody has to know.
+/// Adds a message to each batch, or sends it back if there is none and somebody has to know. Never refused.
 #[inline]
-fn spread(batches: &[u32], message: Message, mandatory: bool, channel: u16, link: &mut Link) -> Result<(), Failure> {
+fn spread(batches: &[u32], message: Message, mandatory: bool, channel: u16, link: &mut Link) -> bool {
     match batches.split_last() {
         Some((&last, others)) => {
             for &batch in others {
@@ -193,7 +232,7 @@ fn spread(batches: &[u32], message: Message, mandatory: bool, channel: u16, link
         None if mandatory => send_back(&message, channel, link),
         None => {}
     }
-    Ok(())
+    false
 }
 
 /// basic.return with RabbitMQ's bare text.
@@ -215,9 +254,29 @@ fn check_properties(raw: &[u8], link: &Link) -> Result<(), Failure> {
         let text = format!("user_id property set to '{user}' but authenticated user was '{}'", link.client.user);
         return Err(Soft::precondition_failed(text).into());
     }
+    if let Some(headers) = properties.headers() {
+        check_copies(headers)?;
+    }
     if let Some(expiration) = properties.expiration() {
         check_expiration(&expiration.to_string())
             .map_err(|why| Soft::precondition_failed(format!("invalid expiration '{expiration}': {why}")))?;
+    }
+    Ok(())
+}
+
+/// CC and BCC are arrays of long strings.
+fn check_copies(headers: Table<'_>) -> Result<(), Soft> {
+    for name in ["CC", "BCC"] {
+        let wrong = match headers.lookup(name) {
+            None => None,
+            Some(Value::Array(keys)) => keys.iter().find(|key| !matches!(key, Value::LongStr(_))),
+            other => other,
+        };
+        if let Some(value) = wrong {
+            let found = argument_type(value);
+            let text = format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{found}}}");
+            return Err(Soft::precondition_failed(text));
+        }
     }
     Ok(())
 }

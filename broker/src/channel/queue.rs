@@ -48,7 +48,9 @@ impl Channel {
     fn queue_declare(&mut self, m: queue::Declare<'_>, link: &mut Link) -> Result<(), Failure> {
         let name = without_line_ends(&m.queue);
         let queue = if m.passive {
-            self.queue_meant(&name, link)?
+            let queue = self.queue_meant(&name, link)?;
+            queue.renew(link.turn.now);
+            queue
         } else {
             let declaration = Declaration {
                 durable: m.durable && !m.exclusive,
@@ -95,7 +97,7 @@ impl Channel {
 
     fn queue_purge(&mut self, m: queue::Purge<'_>, link: &mut Link) -> Result<(), Failure> {
         let queue = self.queue_meant(&m.queue, link)?;
-        let message_count = queue.purge(&mut link.wakes) as u32;
+        let message_count = queue.purge(&mut link.turn) as u32;
         if !m.no_wait {
             self.reply(link, &queue::PurgeOk { message_count });
         }
@@ -109,7 +111,7 @@ impl Channel {
         if let Ok(queue) = link.vhost.queue(&name) {
             queue.check_owner(link.id)?;
             let condition = DeleteCondition { unused: m.if_unused, empty: m.if_empty };
-            message_count = link.vhost.delete_queue(&queue, condition, &mut link.wakes)? as u32;
+            message_count = link.vhost.delete_queue(&queue, condition, &mut link.turn)? as u32;
         }
         if !m.no_wait {
             self.reply(link, &queue::DeleteOk { message_count });
@@ -122,7 +124,7 @@ fn create(name: &str, declaration: Declaration, link: &mut Link) -> Result<Arc<Q
     let exclusive = declaration.owner.is_some();
     let (queue, new) = match name {
         "" => (create_unnamed(&declaration, link)?, true),
-        _ => link.vhost.declare_queue(name, declaration)?,
+        _ => link.vhost.declare_queue(name, declaration, link.turn.now)?,
     };
     if new && exclusive {
         link.owns(queue.clone());
@@ -133,7 +135,7 @@ fn create(name: &str, declaration: Declaration, link: &mut Link) -> Result<Arc<Q
 fn create_unnamed(declaration: &Declaration, link: &Link) -> Result<Arc<Queue>, Failure> {
     for _ in 0..NAME_TRIES {
         let name = link.node.entropy.name("amq.gen-");
-        if let Some(queue) = link.vhost.declare_named_by_server(&name, declaration.clone())? {
+        if let Some(queue) = link.vhost.declare_named_by_server(&name, declaration.clone(), link.turn.now)? {
             return Ok(queue);
         }
     }

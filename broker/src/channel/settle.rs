@@ -6,12 +6,23 @@ use std::sync::Arc;
 
 use leveret_spec::basic;
 
+use super::sources::Sources;
+use super::transaction::Transaction;
+use super::unacked::Held;
 use super::{Channel, Link};
 use crate::failure::{Failure, Hard, Soft};
-use crate::queue::{Entry, Queue};
+use crate::queue::{Queue, Returning};
 
-/// Messages that go back to where they came from, by source, with the number of those that were unsettled.
-pub(super) type Returning = HashMap<u32, (Vec<Entry>, usize)>;
+/// What a client wants to become of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is done with.
+    Acknowledged,
+    /// It is not wanted: to the dead letters, if the queue has any.
+    Rejected,
+    /// It goes back to its place.
+    Requeued,
+}
 
 fn unknown_tag(tag: u64) -> Soft {
     Soft::precondition_failed(format!("unknown delivery tag {tag}"))
@@ -20,49 +31,66 @@ fn unknown_tag(tag: u64) -> Soft {
 impl Channel {
     #[inline]
     pub(super) fn ack(&mut self, m: basic::Ack, link: &mut Link) -> Result<(), Soft> {
+        if self.transaction.is_some() {
+            return self.judge(m.delivery_tag, m.multiple, Verdict::Acknowledged, link);
+        }
         if m.multiple {
             let taken = self.unacked.take_through(m.delivery_tag).ok_or_else(|| unknown_tag(m.delivery_tag))?;
-            for (source, _entry) in taken {
-                settled(&mut self.sources, source);
+            for held in taken {
+                settled(&mut self.sources, held.source);
             }
         } else {
-            let (source, _entry) = self.unacked.take(m.delivery_tag).ok_or_else(|| unknown_tag(m.delivery_tag))?;
-            settled(&mut self.sources, source);
+            let held = self.unacked.take(m.delivery_tag).ok_or_else(|| unknown_tag(m.delivery_tag))?;
+            settled(&mut self.sources, held.source);
         }
         self.waits_for_end_of_turn(link);
         Ok(())
     }
 
-    pub(super) fn nack(&mut self, tag: u64, multiple: bool, requeue: bool, link: &mut Link) -> Result<(), Soft> {
-        if !requeue {
-            return self.ack(basic::Ack { delivery_tag: tag, multiple }, link);
-        }
-        let mut returning = Returning::new();
-        if multiple {
-            let taken = self.unacked.take_through(tag).ok_or_else(|| unknown_tag(tag))?;
-            taken.for_each(|(source, entry)| give_back(&mut returning, source, entry));
+    /// A verdict on one delivery, or on all up to it; in a transaction it waits for the commit.
+    pub(super) fn judge(&mut self, tag: u64, multiple: bool, verdict: Verdict, link: &mut Link) -> Result<(), Soft> {
+        let held: Vec<Held> = if multiple {
+            self.unacked.take_through(tag).ok_or_else(|| unknown_tag(tag))?.collect()
         } else {
-            let (source, entry) = self.unacked.take(tag).ok_or_else(|| unknown_tag(tag))?;
-            give_back(&mut returning, source, entry);
+            vec![self.unacked.take(tag).ok_or_else(|| unknown_tag(tag))?]
+        };
+        match &mut self.transaction {
+            Some(transaction) => transaction.judge(held, verdict),
+            None => self.carry_out(held, verdict, link),
         }
-        self.requeue(returning, link);
         Ok(())
     }
 
-    /// Gives everything back that is unsettled (section 1.8.3.16); other consumers may get it.
-    pub(super) fn recover(&mut self, requeue: bool, link: &mut Link) -> Result<(), Failure> {
-        if !requeue {
-            return Err(Hard::not_implemented("requeue=false").into());
+    /// Does with deliveries what the client wants.
+    pub(super) fn carry_out(&mut self, held: Vec<Held>, verdict: Verdict, link: &mut Link) {
+        match verdict {
+            Verdict::Acknowledged => {
+                held.iter().for_each(|h| settled(&mut self.sources, h.source));
+                self.waits_for_end_of_turn(link);
+            }
+            Verdict::Rejected => self.reject(held, link),
+            Verdict::Requeued => self.requeue(held, link),
         }
-        Ok(self.nack(0, true, true, link)?)
     }
 
-    fn requeue(&mut self, returning: Returning, link: &mut Link) {
-        for (number, (entries, unsettled)) in returning {
+    fn reject(&mut self, held: Vec<Held>, link: &mut Link) {
+        // The oldest first, each to its own queue, so that dead letters keep their order.
+        for Held { source: number, entry, .. } in held {
+            if let Some(source) = self.sources.of_mut(number) {
+                source.queue.reject(vec![entry], &mut link.turn);
+            }
+            settled(&mut self.sources, number);
+        }
+        self.waits_for_end_of_turn(link);
+    }
+
+    fn requeue(&mut self, held: Vec<Held>, link: &mut Link) {
+        for (number, returning) in by_source(held) {
             let Some(source) = self.sources.of_mut(number) else { continue };
-            source.unsettled = source.unsettled.saturating_sub(unsettled as u32);
-            self.shared.release(unsettled);
-            source.queue.requeue(source.key, entries, unsettled, &mut link.wakes);
+            let count = returning.delivered.len();
+            source.unsettled = source.unsettled.saturating_sub(count as u32);
+            self.shared.release(count);
+            source.queue.requeue(source.key, returning, &mut link.turn);
             self.sources.forget_if_idle(number);
         }
         if self.shared.is_limited() {
@@ -70,27 +98,37 @@ impl Channel {
         }
     }
 
-    /// Everything that was given to this channel and is not settled, on the wire or still in the mailbox.
-    pub(super) fn take_everything(&mut self, link: &mut Link) -> Returning {
-        let mut returning = Returning::new();
-        if let Some(all) = self.unacked.take_through(0) {
-            all.for_each(|(source, entry)| give_back(&mut returning, source, entry));
+    /// Gives everything back that is unsettled (section 1.8.3.16); other consumers may get it.
+    pub(super) fn recover(&mut self, requeue: bool, link: &mut Link) -> Result<(), Failure> {
+        if !requeue {
+            return Err(Hard::not_implemented("requeue=false").into());
         }
+        let held: Vec<Held> = self.unacked.take_through(0).into_iter().flatten().collect();
+        self.requeue(held, link);
+        Ok(())
+    }
+
+    /// Everything that was given to this channel and is not settled, by source: on the wire, judged in a transaction that
+    /// never ends, or still in the mailbox.
+    pub(super) fn take_everything(&mut self, link: &mut Link) -> HashMap<u32, Returning> {
+        let mut held: Vec<Held> = self.unacked.take_through(0).into_iter().flatten().collect();
+        held.extend(self.transaction.take().into_iter().flat_map(Transaction::into_held));
+        let mut returning = by_source(held);
         for delivery in link.mailbox.withdraw(self.number, None) {
             let owed = self.sources.of_mut(delivery.source).is_some_and(|s| !s.no_ack);
-            let (entries, unsettled) = returning.entry(delivery.source).or_default();
-            *unsettled += usize::from(owed);
-            entries.push(delivery.entry);
+            let back = returning.entry(delivery.source).or_default();
+            back.settled += usize::from(owed);
+            back.undelivered.push(delivery.entry);
         }
         returning
     }
 
     /// Ends all consumers in their queues; the auto-delete queues that lost their last one.
-    pub(super) fn unsubscribe_all(&mut self) -> Vec<Arc<Queue>> {
+    pub(super) fn unsubscribe_all(&mut self, link: &Link) -> Vec<Arc<Queue>> {
         let mut abandoned = vec![];
         for (_, source) in self.sources.iter_mut() {
             if let Some(key) = source.key.take()
-                && source.queue.unsubscribe(key)
+                && source.queue.unsubscribe(key, link.turn.now)
             {
                 abandoned.push(source.queue.clone());
             }
@@ -113,7 +151,7 @@ impl Channel {
         for number in settled.drain(..) {
             let Some(source) = self.sources.of_mut(number) else { continue };
             let count = std::mem::take(&mut source.settled) as usize;
-            source.queue.settle(source.key, count, &mut link.wakes);
+            source.queue.settle(source.key, count, &mut link.turn);
             released += count;
             self.sources.forget_if_idle(number);
         }
@@ -124,20 +162,13 @@ impl Channel {
                 self.resume_consumers(link);
             }
         }
-        if let Some(confirms) = &mut self.confirms
-            && confirms.confirmed < confirms.published
-        {
-            let multiple = confirms.published - confirms.confirmed > 1;
-            confirms.confirmed = confirms.published;
-            let delivery_tag = confirms.published;
-            self.reply(link, &basic::Ack { delivery_tag, multiple });
-        }
+        self.put_confirms(link);
     }
 }
 
 /// Notes that a message of a source was settled.
 #[inline]
-fn settled(sources: &mut super::sources::Sources, number: u32) {
+fn settled(sources: &mut Sources, number: u32) {
     let Some(source) = sources.of_mut(number) else { return };
     source.unsettled = source.unsettled.saturating_sub(1);
     source.settled += 1;
@@ -146,9 +177,11 @@ fn settled(sources: &mut super::sources::Sources, number: u32) {
     }
 }
 
-fn give_back(returning: &mut Returning, source: u32, mut entry: Entry) {
-    entry.mark_delivered();
-    let (entries, unsettled) = returning.entry(source).or_default();
-    entries.push(entry);
-    *unsettled += 1;
+/// Deliveries on their way back, by where they came from.
+fn by_source(held: Vec<Held>) -> HashMap<u32, Returning> {
+    let mut returning = HashMap::<u32, Returning>::new();
+    for Held { source, entry, .. } in held {
+        returning.entry(source).or_default().delivered.push(entry);
+    }
+    returning
 }

@@ -7,6 +7,13 @@ use std::collections::VecDeque;
 
 use crate::queue::Entry;
 
+/// A delivery that waits to be settled.
+pub(super) struct Held {
+    pub(super) tag: u64,
+    pub(super) source: u32,
+    pub(super) entry: Entry,
+}
+
 struct Slot {
     tag: u64,
     source: u32,
@@ -47,23 +54,35 @@ impl Unacked {
     }
 
     /// Takes one.
-    pub(super) fn take(&mut self, tag: u64) -> Option<(u32, Entry)> {
+    pub(super) fn take(&mut self, tag: u64) -> Option<Held> {
         let at = self.find(tag)?;
         let slot = &mut self.slots[at];
-        let taken = (slot.source, slot.entry.take()?);
+        let taken = Held { tag, source: slot.source, entry: slot.entry.take()? };
         self.gaps += 1;
         self.close_gaps();
         Some(taken)
     }
 
     /// Takes the one of that tag and all before it, in their order; `None` if that tag is not there. Tag 0 is all of them.
-    pub(super) fn take_through(&mut self, tag: u64) -> Option<impl Iterator<Item = (u32, Entry)>> {
+    pub(super) fn take_through(&mut self, tag: u64) -> Option<impl Iterator<Item = Held>> {
         let end = if tag == 0 { self.slots.len() } else { self.find(tag)? + 1 };
         self.gaps -= match self.gaps {
             0 => 0,
             _ => self.slots.range(..end).filter(|slot| slot.entry.is_none()).count(),
         };
-        Some(self.slots.drain(..end).filter_map(|slot| Some((slot.source, slot.entry?))))
+        Some(
+            self.slots
+                .drain(..end)
+                .filter_map(|slot| Some(Held { tag: slot.tag, source: slot.source, entry: slot.entry? })),
+        )
+    }
+
+    /// Puts deliveries back that were taken.
+    pub(super) fn restore(&mut self, held: impl Iterator<Item = Held>) {
+        self.slots.retain(|slot| slot.entry.is_some());
+        self.gaps = 0;
+        self.slots.extend(held.map(|h| Slot { tag: h.tag, source: h.source, entry: Some(h.entry) }));
+        self.slots.make_contiguous().sort_by_key(|slot| slot.tag);
     }
 
     fn close_gaps(&mut self) {
@@ -80,28 +99,30 @@ impl Unacked {
 
 #[cfg(test)]
 mod tests {
-    use leveret_spec::{Properties, TableBuf};
+    use leveret_spec::Properties;
 
     use super::*;
     use crate::message::Message;
-    use crate::queue::{Limits, Queue, Wakes};
+    use crate::queue::{Queue, Settings, Turn};
+    use crate::time::Moment;
 
     /// `tags` in a queue, each with its tag as body.
     fn unacked(tags: impl Iterator<Item = u64>) -> Unacked {
-        let limits = Limits::of(TableBuf::new().as_table(), &"").unwrap();
-        let queue = Queue::new("q".into(), "/".into(), Default::default(), &limits);
+        let now = Moment::default();
+        let queue =
+            Queue::new("q".into(), "/".into(), Default::default(), Settings::default(), Default::default(), now);
         let mut unacked = Unacked::default();
         for tag in tags {
             let message = Message::compose("", "q", &Properties::default(), tag.to_string().as_bytes());
-            queue.publish(&mut vec![message], &Default::default(), &mut Wakes::default());
-            let (entry, _) = queue.get(false).unwrap().unwrap();
+            queue.publish(&mut vec![message], &Default::default(), &mut Turn::default());
+            let (entry, _) = queue.get(false, &mut Turn::default()).unwrap().unwrap();
             unacked.push(tag, 0, entry);
         }
         unacked
     }
 
-    fn bodies(taken: impl Iterator<Item = (u32, Entry)>) -> Vec<u64> {
-        taken.map(|(_, e)| String::from_utf8_lossy(e.message.body()).parse().unwrap()).collect()
+    fn bodies(taken: impl Iterator<Item = Held>) -> Vec<u64> {
+        taken.map(|held| String::from_utf8_lossy(held.entry.message.body()).parse().unwrap()).collect()
     }
 
     #[test]
@@ -121,6 +142,14 @@ mod tests {
         assert_eq!(bodies(unacked.take_through(5).unwrap()), [1, 5]);
         assert_eq!(bodies(unacked.take_through(0).unwrap()), [7, 9]);
         assert_eq!(bodies(unacked.take_through(0).unwrap()), [0; 0]);
+    }
+
+    #[test]
+    fn what_is_put_back_is_where_it_was() {
+        let mut unacked = unacked(1..=4);
+        let taken: Vec<_> = unacked.take(3).into_iter().chain(unacked.take(1)).collect();
+        unacked.restore(taken.into_iter());
+        assert_eq!(bodies(unacked.take_through(3).unwrap()), [1, 2, 3]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::channel::Channel;
 
 /// Sorted by number. The one that was asked for last is tried first: frames of a channel come in rows.
 #[derive(Default)]
+#[expect(clippy::vec_box, reason = "inserting one must not move the others")]
 pub(super) struct Channels {
     list: Vec<Box<Channel>>,
     last: usize,

@@ -22,7 +22,7 @@ use std::time::Duration;
 use crate::channel::Outbox;
 use crate::failure::Hard;
 use crate::node::Node;
-use crate::queue::{Mailbox, Notice, Wakes};
+use crate::queue::{Mailbox, Notice, Turn};
 use crate::time::Moment;
 
 use closing::Closing;
@@ -91,6 +91,7 @@ impl Connection {
     /// `wants_input` was false meanwhile, as it is.
     pub(crate) fn handle_bytes(&mut self, input: &[u8], now: Moment) -> usize {
         self.heartbeat.received(now);
+        self.begin_turn(now);
         let mut used = 0;
         loop {
             let rest = &input[used..];
@@ -109,10 +110,12 @@ impl Connection {
     }
 
     fn enter(&mut self, next: Next, now: Moment) {
+        self.begin_turn(now);
         let phase = std::mem::replace(&mut self.phase, Phase::Closed(Outbox::default()));
         self.phase = match (phase, next) {
-            (Phase::Handshake(_), Next::Run(running, interval)) => {
+            (Phase::Handshake(_), Next::Run(mut running, interval)) => {
                 self.heartbeat = Heartbeat::every(interval, now);
+                running.link.turn.now = now;
                 Phase::Running(running)
             }
             (phase, Next::Close(reason)) => {
@@ -127,6 +130,7 @@ impl Connection {
         if !self.mailbox.is_waiting() {
             return;
         }
+        self.begin_turn(now);
         let next = match &mut self.phase {
             Phase::Running(running) => running.handle_mailbox(),
             Phase::Handshake(_) => handshake_notices(&self.mailbox),
@@ -134,6 +138,12 @@ impl Connection {
         };
         if let Some(next) = next {
             self.enter(next, now);
+        }
+    }
+
+    fn begin_turn(&mut self, now: Moment) {
+        if let Phase::Running(running) = &mut self.phase {
+            running.link.turn.now = now;
         }
     }
 
@@ -285,9 +295,9 @@ fn handshake_notices(mailbox: &Mailbox) -> Option<Next> {
 
 /// Tells a connection to close, from elsewhere in the broker.
 pub(crate) fn close(mailbox: &Arc<Mailbox>, reason: Hard) {
-    let mut wakes = Wakes::default();
-    mailbox.notify(Notice::Close(reason), &mut wakes);
-    wakes.send();
+    let mut turn = Turn::default();
+    mailbox.notify(Notice::Close(reason), &mut turn);
+    turn.wake();
 }
 
 #[cfg(test)]

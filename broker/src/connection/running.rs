@@ -237,7 +237,7 @@ impl Running {
             self.link.mailbox.take_publisher_resumed();
             self.paused_until = Some(now + PAUSE_MAX);
         }
-        self.link.wakes.send();
+        self.link.finish();
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -283,7 +283,7 @@ impl Running {
             }
         }
         self.inbox = inbox;
-        self.link.wakes.send();
+        self.link.finish();
         next
     }
 
@@ -301,7 +301,7 @@ impl Running {
         }
         self.channels = Channels::default();
         self.link.delete_exclusive_queues();
-        self.link.wakes.send();
+        self.link.finish();
     }
 
     /// Ends everything; what still has to be written.

@@ -144,6 +144,7 @@ impl Exchange {
     }
 
     /// All bindings, which end with the exchange.
+    #[expect(clippy::mutable_key_type, reason = "a binding's identity is of names and bytes that never change")]
     pub(crate) fn take_bindings(&self) -> HashSet<Arc<Binding>> {
         std::mem::take(&mut *self.bindings.write()).all
     }
@@ -222,8 +223,15 @@ pub(crate) mod testing {
     use super::*;
 
     pub(crate) fn binding(queue: &str, key: &str, arguments: TableBuf) -> Arc<Binding> {
-        let queue = Queue::new(queue.into(), "/".into(), Default::default(), &Default::default());
-        Arc::new(Binding { destination: Destination::Queue(Arc::new(queue)), key: key.as_bytes().into(), arguments })
+        let queue = Queue::new(
+            queue.into(),
+            "/".into(),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+        );
+        Arc::new(Binding { destination: Destination::Queue(queue), key: key.as_bytes().into(), arguments })
     }
 
     /// The names of the destinations that `route` finds, sorted, each once.

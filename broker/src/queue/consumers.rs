@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::mailbox::{Delivery, Mailbox, Wakes, cost};
+use super::mailbox::{Delivery, Mailbox, cost};
 use super::ready::{Entry, Ready};
+use super::turn::Turn;
 
 /// A consumer as its queue sees it.
 pub(crate) struct Consumer {
@@ -101,6 +102,9 @@ pub(crate) struct Consumers {
     count: usize,
     born: u64,
     exclusive: bool,
+    /// x-single-active-consumer: only the active one is served, and the oldest comes after it.
+    single: bool,
+    active: Option<u32>,
 }
 
 impl Member {
@@ -128,7 +132,7 @@ impl Member {
     }
 
     /// True if the window has room; otherwise the mailbox knows that this consumer wants to hear of it.
-    fn has_window(&self, wakes: &mut Wakes) -> bool {
+    fn has_window(&self, turn: &mut Turn) -> bool {
         let mailbox = &self.consumer.mailbox;
         if mailbox.room(self.share_bytes) {
             return true;
@@ -140,12 +144,12 @@ impl Member {
         filling.stall(self.consumer.channel, self.consumer.source);
         drop(filling);
         // The mailbox may have just been emptied with its share still here: the notice must not wait for another.
-        mailbox.mark(wakes);
+        mailbox.mark(turn);
         false
     }
 
     /// Puts the share into the mailbox.
-    fn send_share(&mut self, wakes: &mut Wakes) {
+    fn send_share(&mut self, turn: &mut Turn) {
         if self.share.is_empty() {
             return;
         }
@@ -157,12 +161,16 @@ impl Member {
             filling.put(self.delivery(entry));
         }
         drop(filling);
-        self.consumer.mailbox.mark(wakes);
+        self.consumer.mailbox.mark(turn);
         self.share = share;
     }
 }
 
 impl Consumers {
+    pub(crate) fn new(single_active: bool) -> Self {
+        Consumers { single: single_active, ..Consumers::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.count
     }
@@ -173,7 +181,7 @@ impl Consumers {
 
     /// Adds one, unless it or another wants to be alone.
     pub(crate) fn add(&mut self, consumer: Consumer, exclusive: bool) -> Option<ConsumerKey> {
-        if self.exclusive || exclusive && self.count > 0 {
+        if self.exclusive || exclusive && (self.count > 0 || self.single) {
             return None;
         }
         self.exclusive = exclusive;
@@ -192,8 +200,22 @@ impl Consumers {
             }
         };
         let key = ConsumerKey { slot, born: self.born };
+        if self.active.is_none() {
+            self.activate_oldest();
+        }
         self.resume(key);
         Some(key)
+    }
+
+    /// Gives the turn of a single active consumer to the one that has waited longest.
+    fn activate_oldest(&mut self) {
+        if !self.single {
+            return;
+        }
+        let waiting = self.members.iter().enumerate().filter_map(|(slot, m)| Some((m.as_ref()?.born, slot as u32)));
+        let Some((born, slot)) = waiting.min() else { return };
+        self.active = Some(slot);
+        self.resume(ConsumerKey { slot, born });
     }
 
     fn member(&mut self, key: ConsumerKey) -> Option<&mut Member> {
@@ -211,7 +233,9 @@ impl Consumers {
         self.rings.retain(|(_, ring)| !ring.is_empty());
         self.count -= 1;
         if self.count == 0 {
-            *self = Consumers { born: self.born, ..Consumers::default() };
+            *self = Consumers { born: self.born, single: self.single, ..Consumers::default() };
+        } else if self.active == Some(key.slot) {
+            self.activate_oldest();
         }
     }
 
@@ -223,6 +247,9 @@ impl Consumers {
 
     /// Puts one back into its ring.
     pub(crate) fn resume(&mut self, key: ConsumerKey) {
+        if self.single && self.active != Some(key.slot) {
+            return;
+        }
         let Some(member) = self.member(key) else { return };
         if std::mem::replace(&mut member.in_ring, true) {
             return;
@@ -244,8 +271,9 @@ impl Consumers {
         }
     }
 
-    /// Hands out ready messages as far as there is credit; how many of them have to be settled.
-    pub(crate) fn dispatch(&mut self, ready: &mut Ready, wakes: &mut Wakes) -> usize {
+    /// Hands out ready messages as far as there is credit; how many of them have to be settled. Expired ones that stood in
+    /// the way go to `dead`.
+    pub(crate) fn dispatch(&mut self, ready: &mut Ready, turn: &mut Turn, dead: &mut Vec<Entry>) -> usize {
         let mut unsettled = 0;
         while ready.len() > 0 {
             let Some((_, ring)) = self.rings.first_mut() else { break };
@@ -255,22 +283,22 @@ impl Consumers {
                 continue;
             };
             let Some(member) = self.members[slot as usize].as_mut() else { break };
-            if !member.may_take() || !member.has_window(wakes) {
+            if !member.may_take() || !member.has_window(turn) {
                 member.in_ring = false;
                 ring.pop_front();
             } else if alone {
-                unsettled += give_all(member, ready, wakes);
+                unsettled += give_all(member, ready, turn, dead);
             } else {
                 if member.share.is_empty() {
                     self.sharing.push(slot);
                 }
-                unsettled += give_one(member, ready);
+                unsettled += give_one(member, ready, turn, dead);
                 ring.rotate_left(1);
             }
         }
         for slot in self.sharing.drain(..) {
             if let Some(member) = &mut self.members[slot as usize] {
-                member.send_share(wakes);
+                member.send_share(turn);
             }
         }
         unsettled
@@ -278,8 +306,8 @@ impl Consumers {
 }
 
 /// One message to a consumer that shares its turn with others.
-fn give_one(member: &mut Member, ready: &mut Ready) -> usize {
-    let Some(entry) = ready.pop() else { return 0 };
+fn give_one(member: &mut Member, ready: &mut Ready, turn: &Turn, dead: &mut Vec<Entry>) -> usize {
+    let Some(entry) = ready.pop_live(turn.now, dead) else { return 0 };
     member.take();
     member.share_bytes += cost(&entry);
     member.share.push(entry);
@@ -287,19 +315,19 @@ fn give_one(member: &mut Member, ready: &mut Ready) -> usize {
 }
 
 /// As many messages as it has credit for to a consumer that is alone in its ring.
-fn give_all(member: &mut Member, ready: &mut Ready, wakes: &mut Wakes) -> usize {
-    member.send_share(wakes);
+fn give_all(member: &mut Member, ready: &mut Ready, turn: &mut Turn, dead: &mut Vec<Entry>) -> usize {
+    member.send_share(turn);
     let mailbox = member.consumer.mailbox.clone();
     let mut filling = mailbox.open();
     let mut given = 0;
     while member.may_take() && filling.has_room() {
-        let Some(entry) = ready.pop() else { break };
+        let Some(entry) = ready.pop_live(turn.now, dead) else { break };
         member.take();
         filling.put(member.delivery(entry));
         given += 1;
     }
     member.count_taken();
     drop(filling);
-    mailbox.mark(wakes);
+    mailbox.mark(turn);
     if member.consumer.no_ack { 0 } else { given }
 }

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::failure::Hard;
 
 use super::ready::Entry;
+use super::turn::Turn;
 
 /// Bytes that may wait in a mailbox before its consumers get no more. What the socket has not taken is bounded by the
 /// connection, which empties the mailbox only while there is room.
@@ -54,23 +55,14 @@ pub(crate) enum Notice {
     Close(Hard),
 }
 
-/// Connections to wake once no lock is held.
-#[derive(Default)]
-pub(crate) struct Wakes(Vec<Arc<Mailbox>>);
-
-impl Wakes {
-    /// Wakes them.
-    pub(crate) fn send(&mut self) {
-        for mailbox in self.0.drain(..) {
-            mailbox.waker.wake();
-        }
-    }
-}
-
 impl Mailbox {
     /// Names the task to wake, before looking into the mailbox.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
+    }
+
+    pub(super) fn wake(&self) {
+        self.waker.wake();
     }
 
     /// True if there is something to collect.
@@ -84,9 +76,9 @@ impl Mailbox {
         self.publisher_resumed.load(Ordering::Acquire) && self.publisher_resumed.swap(false, Ordering::AcqRel)
     }
 
-    pub(crate) fn resume_publisher(self: Arc<Self>, wakes: &mut Wakes) {
+    pub(crate) fn resume_publisher(self: Arc<Self>, turn: &mut Turn) {
         self.publisher_resumed.store(true, Ordering::Release);
-        wakes.0.push(self);
+        turn.wake_later(self);
     }
 
     /// Takes everything, in exchange for an empty inbox whose capacity is used on.
@@ -109,9 +101,9 @@ impl Mailbox {
     }
 
     /// Leaves a notice.
-    pub(crate) fn notify(self: &Arc<Self>, notice: Notice, wakes: &mut Wakes) {
+    pub(crate) fn notify(self: &Arc<Self>, notice: Notice, turn: &mut Turn) {
         self.inbox.lock().notices.push(notice);
-        self.mark(wakes);
+        self.mark(turn);
     }
 
     /// Bytes that the window still takes, besides `more` that are about to be put in.
@@ -128,9 +120,9 @@ impl Mailbox {
 
     /// Notes that there is something, and who has to be woken for it.
     #[inline]
-    pub(super) fn mark(self: &Arc<Self>, wakes: &mut Wakes) {
+    pub(super) fn mark(self: &Arc<Self>, turn: &mut Turn) {
         if !self.waiting.swap(true, Ordering::AcqRel) {
-            wakes.0.push(self.clone());
+            turn.wake_later(self.clone());
         }
     }
 }

@@ -3,28 +3,34 @@
 //! Plain data behind one short lock, without a task, a timer or a buffer of its own. It holds ready messages only: what a
 //! consumer has been given and not settled lives in the consumer's channel, which gives it back through `requeue`.
 
-mod arguments;
 mod consumers;
+mod dead_letter;
 mod mailbox;
 mod ready;
+mod settings;
+mod turn;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use leveret_spec::TableBuf;
 use parking_lot::Mutex;
 
 use crate::failure::Soft;
 use crate::message::Message;
+use crate::time::Moment;
+use crate::timers::Timers;
 
-pub(crate) use arguments::{Limits, argument_type, compared_arguments};
 pub(crate) use consumers::{Consumer, ConsumerKey, SharedLimit};
-pub(crate) use mailbox::{Delivery, Inbox, Mailbox, Notice, Wakes};
+pub(crate) use dead_letter::{DeadLetter, Death};
+pub(crate) use mailbox::{Delivery, Inbox, Mailbox, Notice};
 pub(crate) use ready::Entry;
+pub(crate) use settings::{Overflow, Settings, argument_type, compared_arguments};
+pub(crate) use turn::Turn;
 
 use consumers::Consumers;
 use ready::Ready;
 
-/// Bytes that may be ready in a queue with consumers before its publishers pause (see `Paused` in the connection).
+/// Bytes that may be ready in a queue with consumers before its publishers pause.
 const AHEAD_BYTES_MAX: usize = 512 << 10;
 
 /// Identifies a connection within its broker.
@@ -46,40 +52,72 @@ pub(crate) struct Queue {
     pub(crate) name: Arc<str>,
     pub(crate) vhost: Arc<str>,
     pub(crate) declaration: Declaration,
+    /// True if it refuses messages when it is full: then every publish has to wait for its answer.
+    pub(crate) may_refuse: bool,
+    timers: Arc<Timers>,
+    me: Weak<Queue>,
     state: Mutex<State>,
 }
 
 struct State {
+    settings: Settings,
     ready: Ready,
     consumers: Consumers,
     /// Publishers that wait until the backlog has halved.
     paused: Vec<Arc<Mailbox>>,
     /// Messages that consumers and getters hold.
     unacked: usize,
+    /// When the queue was last declared, consumed from or got from.
+    used: Moment,
+    /// The earliest timer that is set for it.
+    armed: Moment,
     deleted: bool,
 }
 
 /// What a batch of publishes met.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepted {
     /// It is in the queue or on its way to consumers.
     Yes,
     /// So is this one, but its publisher is far ahead of consumers that keep up: it pauses.
     FarAhead,
+    /// The queue is full and refuses it.
+    Refused,
     /// The queue is gone.
     Deleted,
 }
 
 impl Queue {
-    pub(crate) fn new(name: Arc<str>, vhost: Arc<str>, declaration: Declaration, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        vhost: Arc<str>,
+        declaration: Declaration,
+        settings: Settings,
+        timers: Arc<Timers>,
+        now: Moment,
+    ) -> Arc<Self> {
+        let may_refuse = settings.overflow != Overflow::DropHead;
         let state = State {
-            ready: Ready::new(limits.max_priority),
-            consumers: Consumers::default(),
+            ready: Ready::new(settings.max_priority),
+            consumers: Consumers::new(settings.single_active_consumer),
             paused: vec![],
             unacked: 0,
+            used: now,
+            armed: Moment::NEVER,
             deleted: false,
+            settings,
         };
-        Queue { name, vhost, declaration, state: Mutex::new(state) }
+        let queue = Arc::new_cyclic(|me| Queue {
+            name,
+            vhost,
+            declaration,
+            may_refuse,
+            timers,
+            me: me.clone(),
+            state: Mutex::new(state),
+        });
+        queue.arm(&mut queue.state.lock());
+        queue
     }
 
     /// Refuses everybody but the owner of an exclusive queue.
@@ -97,8 +135,12 @@ impl Queue {
         ))
     }
 
+    fn gone(&self) -> Soft {
+        Soft::not_found(format!("no {self}"))
+    }
+
     /// Appends a batch and hands out what consumers have credit for.
-    pub(crate) fn publish(&self, batch: &mut Vec<Message>, publisher: &Arc<Mailbox>, wakes: &mut Wakes) -> Accepted {
+    pub(crate) fn publish(&self, batch: &mut Vec<Message>, publisher: &Arc<Mailbox>, turn: &mut Turn) -> Accepted {
         let mut state = self.state.lock();
         if state.deleted {
             drop(state);
@@ -106,9 +148,13 @@ impl Queue {
             return Accepted::Deleted;
         }
         for message in batch.drain(..) {
-            state.ready.push(message);
+            let expires = state.settings.expiry_of(&message, turn.now);
+            state.ready.push(message, expires);
         }
-        state.dispatch(wakes);
+        let refused = self.settle_down(&mut state, turn);
+        if refused {
+            return Accepted::Refused;
+        }
         if state.ready.bytes() > AHEAD_BYTES_MAX && !state.consumers.is_empty() {
             if !state.paused.iter().any(|p| Arc::ptr_eq(p, publisher)) {
                 state.paused.push(publisher.clone());
@@ -122,12 +168,7 @@ impl Queue {
     ///
     /// # Errors
     /// 403 beside an exclusive consumer or for one that is not alone, 404 if the queue has just been deleted.
-    pub(crate) fn subscribe(
-        &self,
-        consumer: Consumer,
-        exclusive: bool,
-        wakes: &mut Wakes,
-    ) -> Result<ConsumerKey, Soft> {
+    pub(crate) fn subscribe(&self, consumer: Consumer, exclusive: bool, turn: &mut Turn) -> Result<ConsumerKey, Soft> {
         let mut state = self.state.lock();
         if state.deleted {
             return Err(self.gone());
@@ -135,68 +176,93 @@ impl Queue {
         let Some(key) = state.consumers.add(consumer, exclusive) else {
             return Err(Soft::access_refused(format!("{self} in exclusive use")));
         };
-        state.dispatch(wakes);
+        self.settle_down(&mut state, turn);
         Ok(key)
     }
 
     /// Removes a consumer: nothing more comes into its mailbox. `requeue` has to follow, with what it had or with nothing.
     /// True if it was the last one of a queue that lives as long as it has consumers.
-    pub(crate) fn unsubscribe(&self, key: ConsumerKey) -> bool {
+    pub(crate) fn unsubscribe(&self, key: ConsumerKey, now: Moment) -> bool {
         let mut state = self.state.lock();
         state.consumers.remove(key);
+        state.used = now;
+        self.arm(&mut state);
         self.declaration.auto_delete && state.consumers.is_empty() && !state.deleted
     }
 
     /// Lets a consumer that was out of credit have messages again.
-    pub(crate) fn resume(&self, key: ConsumerKey, wakes: &mut Wakes) {
+    pub(crate) fn resume(&self, key: ConsumerKey, turn: &mut Turn) {
         let mut state = self.state.lock();
         state.consumers.resume(key);
-        state.dispatch(wakes);
+        self.settle_down(&mut state, turn);
     }
 
     /// `count` messages were acknowledged or dropped; if a consumer had them, it has room for as many again.
-    pub(crate) fn settle(&self, key: Option<ConsumerKey>, count: usize, wakes: &mut Wakes) {
+    pub(crate) fn settle(&self, key: Option<ConsumerKey>, count: usize, turn: &mut Turn) {
         let mut state = self.state.lock();
         state.unacked = state.unacked.saturating_sub(count);
         if let Some(key) = key {
             state.consumers.settle(key, count);
-            state.dispatch(wakes);
+            self.settle_down(&mut state, turn);
         }
     }
 
     /// Puts messages back where they were; `unsettled` of them had been given to somebody who owed an answer: the consumer
-    /// `key`, if it is still there.
-    pub(crate) fn requeue(&self, key: Option<ConsumerKey>, entries: Vec<Entry>, unsettled: usize, wakes: &mut Wakes) {
+    /// `key`, if it is still there. Those come back as delivered, unless that has happened too often.
+    pub(crate) fn requeue(&self, key: Option<ConsumerKey>, mut returning: Returning, turn: &mut Turn) {
         let mut state = self.state.lock();
-        state.unacked = state.unacked.saturating_sub(unsettled);
+        state.unacked = state.unacked.saturating_sub(returning.settled + returning.delivered.len());
         if let Some(key) = key {
-            state.consumers.settle(key, unsettled);
+            state.consumers.settle(key, returning.delivered.len());
         }
-        if !state.deleted {
-            state.ready.put_back(entries);
-            state.dispatch(wakes);
+        if state.deleted {
+            return;
         }
+        let mut hopeless = vec![];
+        for mut entry in returning.delivered {
+            let returns = entry.mark_returned();
+            if state.settings.delivery_limit.is_some_and(|limit| returns > limit) {
+                hopeless.push(entry);
+                continue;
+            }
+            if state.settings.quorum {
+                entry.message = entry.message.with_delivery_count(returns);
+            }
+            returning.undelivered.push(entry);
+        }
+        state.ready.put_back(returning.undelivered);
+        self.bury(&state, hopeless, Death::DeliveryLimit, turn);
+        self.settle_down(&mut state, turn);
+    }
+
+    /// Consumers have refused these messages. They count as settled elsewhere.
+    pub(crate) fn reject(&self, entries: Vec<Entry>, turn: &mut Turn) {
+        self.bury(&self.state.lock(), entries, Death::Rejected, turn);
     }
 
     /// Takes the first message, and tells how many are ready after it.
     ///
     /// # Errors
     /// 404 if the queue has just been deleted.
-    pub(crate) fn get(&self, no_ack: bool) -> Result<Option<(Entry, usize)>, Soft> {
+    pub(crate) fn get(&self, no_ack: bool, turn: &mut Turn) -> Result<Option<(Entry, usize)>, Soft> {
         let mut state = self.state.lock();
         if state.deleted {
             return Err(self.gone());
         }
-        let Some(entry) = state.ready.pop() else { return Ok(None) };
-        state.unacked += usize::from(!no_ack);
-        Ok(Some((entry, state.ready.len())))
+        state.used = turn.now;
+        let mut expired = vec![];
+        let entry = state.ready.pop_live(turn.now, &mut expired);
+        self.bury(&state, expired, Death::Expired, turn);
+        state.unacked += usize::from(entry.is_some() && !no_ack);
+        self.settle_down(&mut state, turn);
+        Ok(entry.map(|entry| (entry, state.ready.len())))
     }
 
     /// Drops all ready messages; how many they were.
-    pub(crate) fn purge(&self, wakes: &mut Wakes) -> usize {
+    pub(crate) fn purge(&self, turn: &mut Turn) -> usize {
         let mut state = self.state.lock();
         let purged = state.ready.clear();
-        state.dispatch(wakes);
+        self.settle_down(&mut state, turn);
         purged
     }
 
@@ -206,12 +272,17 @@ impl Queue {
         (state.ready.len(), state.consumers.len())
     }
 
+    /// A declaration of a queue that exists keeps it from expiring.
+    pub(crate) fn renew(&self, now: Moment) {
+        self.state.lock().used = now;
+    }
+
     /// Ends the queue if `condition` allows it of (ready, consumers): drops its messages and tells its consumers. How many
     /// messages were ready, or `None` if it was gone already.
     pub(crate) fn delete(
         &self,
         condition: impl FnOnce(usize, usize) -> Result<(), Soft>,
-        wakes: &mut Wakes,
+        turn: &mut Turn,
     ) -> Result<Option<usize>, Soft> {
         let mut state = self.state.lock();
         if state.deleted {
@@ -221,14 +292,109 @@ impl Queue {
         state.deleted = true;
         let ready = state.ready.clear();
         for consumer in state.consumers.clear() {
-            consumer.mailbox.notify(Notice::QueueDeleted { channel: consumer.channel, source: consumer.source }, wakes);
+            consumer.mailbox.notify(Notice::QueueDeleted { channel: consumer.channel, source: consumer.source }, turn);
         }
-        state.dispatch(wakes);
+        self.settle_down(&mut state, turn);
         Ok(Some(ready))
     }
 
-    fn gone(&self) -> Soft {
-        Soft::not_found(format!("no {self}"))
+    /// A timer that was set for this queue is over. True if the queue has been unused for as long as it may be.
+    pub(crate) fn handle_timeout(&self, turn: &mut Turn) -> bool {
+        let mut state = self.state.lock();
+        state.armed = Moment::NEVER;
+        self.settle_down(&mut state, turn);
+        let idle_until = state.settings.expires.map(|expires| state.used + expires);
+        !state.deleted && state.consumers.is_empty() && idle_until.is_some_and(|until| until <= turn.now)
+    }
+
+    /// What follows every change: hands out messages, drops what has expired or is too much, lets paused publishers go on,
+    /// and sets the timer. True if the message that came last is one too many and refused.
+    fn settle_down(&self, state: &mut State, turn: &mut Turn) -> bool {
+        let mut expired = vec![];
+        state.unacked += state.consumers.dispatch(&mut state.ready, turn, &mut expired);
+        state.ready.expire(turn.now, &mut expired);
+        self.bury(state, expired, Death::Expired, turn);
+        let refused = state.is_over_full() && self.shorten(state, turn);
+        if !state.paused.is_empty() && (state.ready.bytes() <= AHEAD_BYTES_MAX / 2 || state.consumers.is_empty()) {
+            for publisher in state.paused.drain(..) {
+                publisher.resume_publisher(turn);
+            }
+        }
+        self.arm(state);
+        refused
+    }
+
+    /// Brings a queue that is too long back to its length. True if it refuses the newest message for it.
+    fn shorten(&self, state: &mut State, turn: &mut Turn) -> bool {
+        let refuses = state.settings.overflow != Overflow::DropHead;
+        let mut dropped = vec![];
+        while state.is_over_full() {
+            let entry = if refuses { state.ready.pop_newest() } else { state.ready.pop() };
+            match entry {
+                Some(entry) => dropped.push(entry),
+                None => break,
+            }
+        }
+        let refused = refuses && !dropped.is_empty();
+        if state.settings.overflow != Overflow::RejectPublish {
+            self.bury(state, dropped, Death::MaxLength, turn);
+        }
+        refused
+    }
+
+    /// Messages that leave the queue unconsumed go to its dead-letter exchange, if it has one.
+    fn bury(&self, state: &State, entries: Vec<Entry>, death: Death, turn: &mut Turn) {
+        let Some(to) = &state.settings.dead_letter else { return };
+        for Entry { message, .. } in entries {
+            turn.dead.push_back(DeadLetter { message, death, queue: self.name.clone(), to: to.clone() });
+        }
+    }
+
+    /// Sets the timer for what happens next by itself.
+    #[inline]
+    fn arm(&self, state: &mut State) {
+        let expiry = state.ready.next_expiry().unwrap_or(Moment::NEVER);
+        let unused = match state.settings.expires {
+            Some(expires) if state.consumers.is_empty() => state.used + expires,
+            _ => Moment::NEVER,
+        };
+        let next = expiry.min(unused);
+        if next < state.armed && !state.deleted {
+            state.armed = next;
+            self.timers.add(next, self.me.clone());
+        }
+    }
+}
+
+/// Messages that come back to a queue.
+#[derive(Default)]
+pub(crate) struct Returning {
+    /// Those that somebody has had.
+    pub(crate) delivered: Vec<Entry>,
+    /// Those that nobody has seen.
+    pub(crate) undelivered: Vec<Entry>,
+    /// How many messages besides `delivered` are not unacknowledged any more.
+    pub(crate) settled: usize,
+}
+
+impl State {
+    /// True with more ready messages, or bytes of them, than the queue may have.
+    fn is_over_full(&self) -> bool {
+        self.settings.max_length.is_some_and(|max| self.ready.len() > max)
+            || self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() > max)
+    }
+}
+
+impl Settings {
+    /// When a message that comes now expires: the earlier of the queue's time and its own.
+    #[inline]
+    fn expiry_of(&self, message: &Message, now: Moment) -> Moment {
+        let own = message.time_to_live();
+        match (self.message_ttl, own) {
+            (None, None) => Moment::NEVER,
+            (Some(ttl), None) | (None, Some(ttl)) => now + ttl,
+            (Some(a), Some(b)) => now + a.min(b),
+        }
     }
 }
 
@@ -236,18 +402,6 @@ impl Queue {
 impl std::fmt::Display for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "queue '{}' in vhost '{}'", self.name, self.vhost)
-    }
-}
-
-impl State {
-    /// Hands messages to consumers with credit, then lets paused publishers go on if that has helped.
-    fn dispatch(&mut self, wakes: &mut Wakes) {
-        self.unacked += self.consumers.dispatch(&mut self.ready, wakes);
-        if !self.paused.is_empty() && (self.ready.bytes() <= AHEAD_BYTES_MAX / 2 || self.consumers.is_empty()) {
-            for publisher in self.paused.drain(..) {
-                publisher.resume_publisher(wakes);
-            }
-        }
     }
 }
 

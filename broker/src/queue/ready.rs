@@ -2,35 +2,53 @@
 
 use std::collections::VecDeque;
 
-use leveret_spec::RawProperties;
-
 use crate::message::Message;
+use crate::time::Moment;
 
 /// A message in its place in a queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) message: Message,
     place: Place,
+    expires: Moment,
 }
 
-/// Where an entry stands: the number of its arrival, and in the lowest bit whether it was delivered before.
+/// Where an entry stands: the number of its arrival, how often it was given out in vain, and whether it was given out at
+/// all.
+///
+/// ```text
+/// | arrival: 48 bits | returns: 15 | delivered: 1 |
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place(u64);
+
+impl Place {
+    const DELIVERED: u64 = 1;
+    const RETURNS: u64 = 0x7FFF << 1;
+
+    fn new(arrival: u64) -> Self {
+        Place(arrival << 16)
+    }
+}
 
 impl Entry {
     /// True if it was given to somebody before.
     #[inline]
     pub(crate) fn redelivered(&self) -> bool {
-        self.place.0 & 1 != 0
+        self.place.0 & Place::DELIVERED != 0
     }
 
-    /// Notes that somebody has had it.
-    pub(crate) fn mark_delivered(&mut self) {
-        self.place.0 |= 1;
+    /// Notes that somebody has had it and did not consume it; how often that has happened.
+    pub(crate) fn mark_returned(&mut self) -> u16 {
+        self.place.0 |= Place::DELIVERED;
+        if self.place.0 & Place::RETURNS != Place::RETURNS {
+            self.place.0 += 2;
+        }
+        ((self.place.0 & Place::RETURNS) >> 1) as u16
     }
 
     fn arrival(&self) -> u64 {
-        self.place.0 >> 1
+        self.place.0 >> 16
     }
 }
 
@@ -43,13 +61,16 @@ pub(crate) struct Ready {
     arrivals: u64,
     messages: usize,
     bytes: usize,
+    body_bytes: usize,
+    /// True once a message came that expires.
+    expiring: bool,
 }
 
 impl Ready {
     /// `max_priority` 0 is a queue without priorities.
     pub(crate) fn new(max_priority: u8) -> Self {
         let lines = (0..=max_priority).map(|_| VecDeque::new()).collect();
-        Ready { lines, highest: 0, arrivals: 0, messages: 0, bytes: 0 }
+        Ready { lines, highest: 0, arrivals: 0, messages: 0, bytes: 0, body_bytes: 0, expiring: false }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -61,37 +82,50 @@ impl Ready {
         self.bytes
     }
 
+    /// What their bodies take, in bytes.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+
     /// The line for a message: its priority, clamped; 0 if it has none.
-    fn line(&self, properties: RawProperties<'_>) -> usize {
-        usize::from(properties.priority().unwrap_or(0)).min(self.lines.len() - 1)
-    }
-
     fn line_of(&self, message: &Message) -> usize {
-        if self.lines.len() == 1 { 0 } else { self.line(message.properties()) }
+        match self.lines.len() {
+            1 => 0,
+            lines => usize::from(message.properties().priority().unwrap_or(0)).min(lines - 1),
+        }
     }
 
-    fn added(&mut self, line: usize, size: usize) {
+    #[inline]
+    fn added(&mut self, line: usize, message: &Message) {
         self.highest = self.highest.max(line);
         self.messages += 1;
-        self.bytes += size;
+        self.bytes += message.size();
+        self.body_bytes += message.body_len();
+    }
+
+    #[inline]
+    fn removed(&mut self, message: &Message) {
+        self.messages -= 1;
+        self.bytes -= message.size();
+        self.body_bytes -= message.body_len();
     }
 
     /// Appends a message that is new here.
     #[inline]
-    pub(crate) fn push(&mut self, message: Message) {
+    pub(crate) fn push(&mut self, message: Message, expires: Moment) {
         let line = self.line_of(&message);
-        self.added(line, message.size());
+        self.added(line, &message);
+        self.expiring |= expires != Moment::NEVER;
         self.arrivals += 1;
-        self.lines[line].push_back(Entry { message, place: Place(self.arrivals << 1) });
+        self.lines[line].push_back(Entry { message, place: Place::new(self.arrivals), expires });
     }
 
-    /// The first message of the highest priority.
+    /// The first message of the highest priority, whether it has expired or not.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         loop {
             if let Some(entry) = self.lines[self.highest].pop_front() {
-                self.messages -= 1;
-                self.bytes -= entry.message.size();
+                self.removed(&entry.message);
                 return Some(entry);
             }
             if self.highest == 0 {
@@ -101,13 +135,62 @@ impl Ready {
         }
     }
 
+    /// The first message that may be given out; those that have expired in front of it go to `dead`.
+    #[inline]
+    pub(crate) fn pop_live(&mut self, now: Moment, dead: &mut Vec<Entry>) -> Option<Entry> {
+        loop {
+            let entry = self.pop()?;
+            if entry.expires >= now {
+                return Some(entry);
+            }
+            dead.push(entry);
+        }
+    }
+
+    /// Takes out what has expired at the front of each line.
+    pub(crate) fn expire(&mut self, now: Moment, dead: &mut Vec<Entry>) {
+        if !self.expiring {
+            return;
+        }
+        for line in (0..self.lines.len()).rev() {
+            while self.lines[line].front().is_some_and(|entry| entry.expires <= now) {
+                if let Some(entry) = self.lines[line].pop_front() {
+                    self.removed(&entry.message);
+                    dead.push(entry);
+                }
+            }
+        }
+    }
+
+    /// When the first message at the front of a line expires.
+    pub(crate) fn next_expiry(&self) -> Option<Moment> {
+        if !self.expiring {
+            return None;
+        }
+        self.lines
+            .iter()
+            .filter_map(|line| line.front())
+            .map(|entry| entry.expires)
+            .min()
+            .filter(|&at| at != Moment::NEVER)
+    }
+
+    /// Takes back the message that was appended last.
+    pub(crate) fn pop_newest(&mut self) -> Option<Entry> {
+        let arrivals = self.arrivals;
+        let line = self.lines.iter().position(|line| line.back().is_some_and(|entry| entry.arrival() == arrivals))?;
+        let entry = self.lines[line].pop_back()?;
+        self.removed(&entry.message);
+        Some(entry)
+    }
+
     /// Returns messages to where they were. In order of arrival they cost no more than a push each, unless newer ones are in
     /// front of them.
     pub(crate) fn put_back(&mut self, mut entries: Vec<Entry>) {
         entries.sort_by_key(Entry::arrival);
         for entry in entries.into_iter().rev() {
             let line = self.line_of(&entry.message);
-            self.added(line, entry.message.size());
+            self.added(line, &entry.message);
             let queue = &mut self.lines[line];
             match queue.front() {
                 Some(first) if first.arrival() < entry.arrival() => {
@@ -126,6 +209,8 @@ impl Ready {
         }
         self.highest = 0;
         self.bytes = 0;
+        self.body_bytes = 0;
+        self.expiring = false;
         std::mem::take(&mut self.messages)
     }
 }
@@ -152,7 +237,7 @@ mod tests {
     fn higher_priorities_come_first_and_equal_ones_in_order() {
         let mut ready = Ready::new(5);
         for (priority, body) in [(Some(1), "a"), (Some(5), "b"), (None, "c"), (Some(9), "d"), (Some(1), "e")] {
-            ready.push(message(priority, body));
+            ready.push(message(priority, body), Moment::NEVER);
         }
         assert_eq!(drain(&mut ready), "b d a e c");
     }
@@ -160,8 +245,8 @@ mod tests {
     #[test]
     fn without_priorities_the_property_changes_nothing() {
         let mut ready = Ready::new(0);
-        ready.push(message(Some(1), "a"));
-        ready.push(message(Some(9), "b"));
+        ready.push(message(Some(1), "a"), Moment::NEVER);
+        ready.push(message(Some(9), "b"), Moment::NEVER);
         assert_eq!(drain(&mut ready), "a b");
     }
 
@@ -169,7 +254,7 @@ mod tests {
     fn a_returned_message_is_where_it_was() {
         let mut ready = Ready::new(0);
         for body in ["a", "b", "c", "d", "e"] {
-            ready.push(message(None, body));
+            ready.push(message(None, body), Moment::NEVER);
         }
         let taken: Vec<_> = (0..4).filter_map(|_| ready.pop()).collect();
         let [a, b, c, d] = taken.try_into().unwrap();
@@ -177,5 +262,19 @@ mod tests {
         ready.put_back(vec![d, a]);
         ready.put_back(vec![b]);
         assert_eq!(drain(&mut ready), "a b c d e");
+    }
+
+    #[test]
+    fn what_has_expired_is_never_given_out() {
+        let at = |ms| Moment::after_start(std::time::Duration::from_millis(ms));
+        let mut ready = Ready::new(0);
+        for (body, expires) in [("a", at(1)), ("b", at(5)), ("c", at(2)), ("d", Moment::NEVER)] {
+            ready.push(message(None, body), expires);
+        }
+        let mut dead = vec![];
+        ready.expire(at(2), &mut dead);
+        assert_eq!((dead.len(), ready.next_expiry()), (1, Some(at(5))));
+        let live = ready.pop_live(at(6), &mut dead).unwrap();
+        assert_eq!((live.message.body(), dead.len(), ready.len()), (&b"d"[..], 3, 0));
     }
 }

@@ -4,6 +4,11 @@ use tokio::time::Instant;
 
 use crate::time::Moment;
 
+/// Now, in seconds since 1970.
+pub(super) fn epoch_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// Time since a broker's start.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {

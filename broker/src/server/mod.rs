@@ -3,6 +3,7 @@
 mod clock;
 mod driver;
 mod listener;
+mod timers;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -92,12 +93,13 @@ impl Broker {
         let (alive, ended) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
         let shared = Arc::new(Shared {
-            node: Arc::new(Node::new(&config)),
+            node: Arc::new(Node::new(&config, clock::epoch_s())),
             clock: Clock::start(),
             connections: Mutex::default(),
             numbers: AtomicU64::new(0),
             alive: Mutex::new(Some(alive)),
         });
+        tokio::spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
         let mut addresses = vec![];
         for address in &config.amqp {
             let listener = listener::bind(*address).await?;

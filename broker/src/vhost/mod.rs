@@ -5,6 +5,7 @@
 //! `generation` stands still.
 
 mod bindings;
+mod dead_letters;
 mod equivalence;
 mod exchanges;
 mod queues;
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use crate::exchange::{self, Binding, DestinationId, Exchange};
 use crate::failure::Soft;
 use crate::queue::Queue;
+use crate::timers::Timers;
 
 pub(crate) use bindings::Ends;
 pub(crate) use queues::DeleteCondition;
@@ -30,6 +32,7 @@ pub(crate) struct Vhost {
     pub(crate) name: Arc<str>,
     exchanges: DashMap<Arc<str>, Arc<Exchange>>,
     queues: DashMap<Arc<str>, Arc<Queue>>,
+    timers: Arc<Timers>,
     topology: Mutex<ByDestination>,
     generation: AtomicU64,
 }
@@ -39,11 +42,12 @@ type ByDestination = HashMap<DestinationId, Vec<(Arc<Exchange>, Arc<Binding>)>>;
 
 impl Vhost {
     /// A virtual host with the predeclared exchanges.
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str, timers: Arc<Timers>) -> Self {
         let vhost = Vhost {
             name: name.into(),
             exchanges: DashMap::new(),
             queues: DashMap::new(),
+            timers,
             topology: Mutex::default(),
             generation: AtomicU64::new(0),
         };

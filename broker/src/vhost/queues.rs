@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{Vhost, equivalence};
 use crate::exchange::{DestinationId, RESERVED_PREFIX};
 use crate::failure::Soft;
-use crate::queue::{Declaration, Limits, Queue, Wakes};
+use crate::queue::{Declaration, Queue, Settings, Turn};
+use crate::time::Moment;
 
 /// What has to hold for a queue to be deleted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,16 +22,22 @@ impl Vhost {
     ///
     /// # Errors
     /// 405 for another connection's exclusive queue, 403 for a reserved name, 406 for bad arguments or another declaration.
-    pub(crate) fn declare_queue(&self, name: &str, declaration: Declaration) -> Result<(Arc<Queue>, bool), Soft> {
+    pub(crate) fn declare_queue(
+        &self,
+        name: &str,
+        declaration: Declaration,
+        now: Moment,
+    ) -> Result<(Arc<Queue>, bool), Soft> {
         let _topology = self.topology.lock();
         if let Ok(existing) = self.queue(name) {
             equivalence::check_queue(&existing, &declaration)?;
+            existing.renew(now);
             return Ok((existing, false));
         }
         if name.starts_with(RESERVED_PREFIX) {
             return Err(Soft::access_refused(format!("queue name '{name}' contains reserved prefix 'amq.*'")));
         }
-        self.create_queue(name, declaration).map(|queue| (queue, true))
+        self.create_queue(name, declaration, now).map(|queue| (queue, true))
     }
 
     /// Creates a queue under a name that the broker has made up; `None` if somebody has it.
@@ -41,19 +48,20 @@ impl Vhost {
         &self,
         name: &str,
         declaration: Declaration,
+        now: Moment,
     ) -> Result<Option<Arc<Queue>>, Soft> {
         let _topology = self.topology.lock();
         if self.queues.contains_key(name) {
             return Ok(None);
         }
-        self.create_queue(name, declaration).map(Some)
+        self.create_queue(name, declaration, now).map(Some)
     }
 
-    fn create_queue(&self, name: &str, declaration: Declaration) -> Result<Arc<Queue>, Soft> {
+    fn create_queue(&self, name: &str, declaration: Declaration, now: Moment) -> Result<Arc<Queue>, Soft> {
         let place = format!("queue '{name}' in vhost '{}'", self.name);
-        let limits = Limits::of(declaration.arguments.as_table(), &place)?;
+        let settings = Settings::of(declaration.arguments.as_table(), &place)?;
         let name: Arc<str> = name.into();
-        let queue = Arc::new(Queue::new(name.clone(), self.name.clone(), declaration, &limits));
+        let queue = Queue::new(name.clone(), self.name.clone(), declaration, settings, self.timers.clone(), now);
         self.queues.insert(name, queue.clone());
         self.topology_changed();
         Ok(queue)
@@ -67,7 +75,7 @@ impl Vhost {
         &self,
         queue: &Queue,
         condition: DeleteCondition,
-        wakes: &mut Wakes,
+        turn: &mut Turn,
     ) -> Result<usize, Soft> {
         let mut topology = self.topology.lock();
         let check = |ready: usize, consumers: usize| {
@@ -79,7 +87,7 @@ impl Vhost {
             }
             Ok(())
         };
-        let Some(ready) = queue.delete(check, wakes)? else { return Ok(0) };
+        let Some(ready) = queue.delete(check, turn)? else { return Ok(0) };
         self.queues.remove(&*queue.name);
         self.remove_bindings_to(&DestinationId::Queue(queue.name.clone()), &mut topology);
         self.topology_changed();

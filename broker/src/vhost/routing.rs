@@ -9,7 +9,17 @@ use leveret_spec::{Table, Value};
 use super::Vhost;
 use crate::exchange::{Destination, Exchange};
 use crate::failure::Soft;
+use crate::message::Message;
 use crate::queue::Queue;
+
+/// Further routing keys, from the headers CC and BCC.
+fn copies(headers: Table<'_>) -> impl Iterator<Item = &[u8]> {
+    let lists = ["CC", "BCC"].into_iter().filter_map(move |name| match headers.lookup(name) {
+        Some(Value::Array(keys)) => Some(keys),
+        _ => None,
+    });
+    lists.flat_map(|keys| keys.iter()).filter_map(|key| if let Value::LongStr(key) = key { Some(key) } else { None })
+}
 
 /// Where a message goes.
 #[derive(Default)]
@@ -21,19 +31,45 @@ pub(crate) struct Routed {
 }
 
 impl Vhost {
-    /// The queues for a message. The default exchange knows each queue by its name.
+    /// The queues for a message that a client publishes. The default exchange knows each queue by its name.
     ///
     /// # Errors
     /// 404 for an unknown exchange, 403 for an internal one.
-    pub(crate) fn route(&self, exchange: &[u8], key: &[u8], headers: Option<Table<'_>>) -> Result<Routed, Soft> {
+    pub(crate) fn route(&self, exchange: &[u8], key: &[u8], message: &Message) -> Result<Routed, Soft> {
+        if !exchange.is_empty() {
+            let exchange = self.exchange(&String::from_utf8_lossy(exchange))?;
+            if exchange.declaration.internal {
+                return Err(Soft::access_refused(format!("cannot publish to internal {exchange}")));
+            }
+        }
+        self.route_internally(exchange, key, message)
+    }
+
+    /// The queues for a message from a client or from the broker itself, which may use internal exchanges.
+    ///
+    /// # Errors
+    /// 404 for an unknown exchange.
+    pub(crate) fn route_internally(&self, exchange: &[u8], key: &[u8], message: &Message) -> Result<Routed, Soft> {
+        let headers = message.properties().headers();
+        let mut routed = self.route_key(exchange, key, headers)?;
+        let Some(headers) = headers else { return Ok(routed) };
+        for copy in copies(headers) {
+            routed.repeatable = false;
+            for queue in self.route_key(exchange, copy, Some(headers))?.queues {
+                if !routed.queues.iter().any(|other| Arc::ptr_eq(other, &queue)) {
+                    routed.queues.push(queue);
+                }
+            }
+        }
+        Ok(routed)
+    }
+
+    fn route_key(&self, exchange: &[u8], key: &[u8], headers: Option<Table<'_>>) -> Result<Routed, Soft> {
         if exchange.is_empty() {
             let queue = std::str::from_utf8(key).ok().and_then(|name| self.queues.get(name).map(|q| q.value().clone()));
             return Ok(Routed { queues: queue.into_iter().collect(), repeatable: true });
         }
         let exchange = self.exchange(&String::from_utf8_lossy(exchange))?;
-        if exchange.declaration.internal {
-            return Err(Soft::access_refused(format!("cannot publish to internal {exchange}")));
-        }
         let mut routed = Routed { queues: vec![], repeatable: true };
         let mut first = Some(exchange);
         let mut alternates = HashSet::new();

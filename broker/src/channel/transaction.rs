@@ -1,0 +1,81 @@
+//! Class tx: publishes and acknowledgements that wait for tx.commit. On commit the publishes go first, then the
+//! acknowledgements; other queues and clients may see one before the other (RabbitMQ promises no more).
+
+use leveret_spec::tx;
+
+use super::settle::Verdict;
+use super::unacked::Held;
+use super::{Channel, Link, unimplemented_method};
+use crate::failure::{Failure, Soft};
+use crate::message::Message;
+
+/// What waits for the commit.
+#[derive(Default)]
+pub(super) struct Transaction {
+    publishes: Vec<(Message, bool)>,
+    verdicts: Vec<(Verdict, Vec<Held>)>,
+}
+
+impl Transaction {
+    /// Holds a publish back; `mandatory` as it came.
+    pub(super) fn publish(&mut self, message: Message, mandatory: bool) {
+        self.publishes.push((message, mandatory));
+    }
+
+    pub(super) fn judge(&mut self, held: Vec<Held>, verdict: Verdict) {
+        self.verdicts.push((verdict, held));
+    }
+
+    /// The deliveries that were judged.
+    pub(super) fn into_held(self) -> impl Iterator<Item = Held> {
+        self.verdicts.into_iter().flat_map(|(_, held)| held)
+    }
+}
+
+impl Channel {
+    pub(super) fn handle_tx(&mut self, method: tx::Method, link: &mut Link) -> Result<(), Failure> {
+        match method {
+            tx::Method::Select(_) => {
+                if self.confirms.is_some() {
+                    return Err(Soft::precondition_failed("cannot switch from confirm to tx mode").into());
+                }
+                self.transaction.get_or_insert_default();
+                self.reply(link, &tx::SelectOk {});
+            }
+            tx::Method::Commit(_) => {
+                let transaction = self.end_transaction()?;
+                self.commit(transaction, link)?;
+                self.reply(link, &tx::CommitOk {});
+            }
+            tx::Method::Rollback(_) => {
+                let transaction = self.end_transaction()?;
+                self.unacked.restore(transaction.into_held());
+                self.reply(link, &tx::RollbackOk {});
+            }
+            _ => return Err(unimplemented_method()),
+        }
+        Ok(())
+    }
+
+    /// What has been held back; the next transaction begins.
+    fn end_transaction(&mut self) -> Result<Transaction, Soft> {
+        let transaction = self.transaction.as_mut().map(std::mem::take);
+        transaction.ok_or_else(|| Soft::precondition_failed("channel is not transactional"))
+    }
+
+    fn commit(&mut self, transaction: Transaction, link: &mut Link) -> Result<(), Failure> {
+        let mut refused = false;
+        for (message, mandatory) in transaction.publishes {
+            refused |= self.route(message, mandatory, link)?;
+        }
+        link.settle_publishes();
+        for (verdict, held) in transaction.verdicts {
+            self.carry_out(held, verdict, link);
+        }
+        self.end_turn(link);
+        if refused {
+            return Err(Soft::precondition_failed("partial tx completion").into());
+        }
+        Ok(())
+    }
+}
