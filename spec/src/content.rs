@@ -137,14 +137,9 @@ macro_rules! properties {
             }
         }
 
-        const SHAPES: &[(u16, Shape)] = {
-            const fn shapes<$a>() -> &'static [(u16, Shape)] {
-                &[$(($bit, <$type as Property<$a>>::SHAPE),)*]
-            }
-            shapes()
-        };
-
         impl<$a> RawProperties<$a> {
+            const SHAPES: &'static [(u16, Shape)] = &[$(($bit, <$type as Property<$a>>::SHAPE),)*];
+
             $(
                 $(#[$doc])*
                 pub fn $name(self) -> Option<$type> {
@@ -226,7 +221,7 @@ impl<'a> RawProperties<'a> {
             return Err(Malformed("unknown property flag"));
         }
         let mut rest = &self.0[2..];
-        for &(bit, shape) in SHAPES {
+        for &(bit, shape) in Self::SHAPES {
             if flags >> bit & 1 == 0 {
                 continue;
             }
@@ -257,7 +252,7 @@ impl<'a> RawProperties<'a> {
             return None;
         }
         let mut rest = self.0.get(2..)?;
-        for &(bit, shape) in SHAPES {
+        for &(bit, shape) in Self::SHAPES {
             if flags >> bit & 1 == 0 {
                 continue;
             }

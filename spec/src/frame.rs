@@ -61,6 +61,16 @@ pub struct Frame<'a> {
     pub payload: &'a [u8],
 }
 
+impl Frame<'_> {
+    /// Appends the frame as `parse` found it.
+    #[inline]
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_head(out, self.kind, self.channel, self.payload.len() as u32);
+        out.extend_from_slice(self.payload);
+        out.push(FRAME_END);
+    }
+}
+
 /// The bytes are no frame and never will be one, however many follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
@@ -142,10 +152,8 @@ pub fn put_header(out: &mut Vec<u8>, channel: u16, header: &ContentHeader<'_>) {
 
 /// Appends a body in as many frames as `frame_max` (bytes, 0 = unlimited) makes it; an empty body has none.
 pub fn put_body(out: &mut Vec<u8>, channel: u16, body: &[u8], frame_max: usize) {
-    for piece in body.chunks(payload_max(frame_max)) {
-        put_head(out, FrameKind::Body, channel, piece.len() as u32);
-        out.extend_from_slice(piece);
-        out.push(FRAME_END);
+    for payload in body.chunks(payload_max(frame_max)) {
+        Frame { kind: FrameKind::Body, channel, payload }.encode(out);
     }
 }
 

@@ -68,6 +68,31 @@ pub struct Row {
     pub replies: &'static [u16],
     /// True if a content header follows.
     pub content: bool,
+    /// The names and types of the arguments, in their order.
+    pub arguments: &'static [(&'static str, Kind)],
+}
+
+/// An argument's type on the wire (section 4.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One bit; up to eight neighbours share an octet, the first in its lowest bit.
+    Bit,
+    /// A `u8`.
+    Octet,
+    /// A `u16`.
+    Short,
+    /// A `u32`.
+    Long,
+    /// A `u64`.
+    LongLong,
+    /// A length octet and UTF-8.
+    ShortStr,
+    /// A length octet and any bytes.
+    ShortBytes,
+    /// Four octets of length and any bytes.
+    LongStr,
+    /// Four octets of length and a field table.
+    Table,
 }
 
 /// A method's struct: what `frame::put_method` takes.
@@ -85,6 +110,7 @@ pub(crate) trait Decode<'a>: Sized {
 
 /// An argument's type.
 pub(crate) trait Argument<'a>: Sized {
+    const KIND: Kind;
     fn take(from: &mut Arguments<'a>) -> Result<Self, Malformed>;
     fn put(&self, to: &mut ArgumentsMut<'_>);
 }
@@ -127,8 +153,10 @@ impl<'o> ArgumentsMut<'o> {
 }
 
 macro_rules! integers {
-    ($($type:ty, $parser:expr;)*) => {$(
+    ($($type:ty, $kind:ident, $parser:expr;)*) => {$(
         impl<'a> Argument<'a> for $type {
+            const KIND: Kind = Kind::$kind;
+
             #[inline]
             fn take(from: &mut Arguments<'a>) -> Result<Self, Malformed> {
                 from.next(|input| $parser.parse(input))
@@ -140,9 +168,11 @@ macro_rules! integers {
         }
     )*};
 }
-integers! { u8, be_u8; u16, be_u16; u32, be_u32; u64, be_u64; }
+integers! { u8, Octet, be_u8; u16, Short, be_u16; u32, Long, be_u32; u64, LongLong, be_u64; }
 
 impl<'a> Argument<'a> for bool {
+    const KIND: Kind = Kind::Bit;
+
     #[inline]
     fn take(from: &mut Arguments<'a>) -> Result<Self, Malformed> {
         if from.bits_left == 0 {
@@ -169,6 +199,8 @@ impl<'a> Argument<'a> for bool {
 }
 
 impl<'a> Argument<'a> for ShortStr<'a> {
+    const KIND: Kind = Kind::ShortStr;
+
     fn take(from: &mut Arguments<'a>) -> Result<Self, Malformed> {
         ShortStr::decode(from.next(wire::short)?)
     }
@@ -179,6 +211,8 @@ impl<'a> Argument<'a> for ShortStr<'a> {
 }
 
 impl<'a> Argument<'a> for ShortBytes<'a> {
+    const KIND: Kind = Kind::ShortBytes;
+
     #[inline]
     fn take(from: &mut Arguments<'a>) -> Result<Self, Malformed> {
         from.next(wire::short).map(ShortBytes::of_octet)
@@ -193,6 +227,8 @@ impl<'a> Argument<'a> for ShortBytes<'a> {
 
 /// A long string: a length of four octets and any bytes.
 impl<'a> Argument<'a> for &'a [u8] {
+    const KIND: Kind = Kind::LongStr;
+
     fn take(from: &mut Arguments<'a>) -> Result<Self, Malformed> {
         from.next(wire::long)
     }
@@ -204,6 +240,8 @@ impl<'a> Argument<'a> for &'a [u8] {
 }
 
 impl<'a> Argument<'a> for Table<'a> {
+    const KIND: Kind = Kind::Table;
+
     fn take(from: &mut Arguments<'a>) -> Result<Self, Malformed> {
         Table::validate(from.next(wire::long)?)
     }

@@ -50,6 +50,7 @@ macro_rules! methods {
                             sender: Sender::$sender,
                             replies: &[$($($reply,)*)?],
                             content: content!($($content)?),
+                            arguments: &[$((stringify!($field), <$type as Argument>::KIND),)*],
                         };
 
                         #[inline]
