@@ -8,7 +8,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use leveret::Broker;
 use leveret::config::{LogFormat, Program, SETTINGS};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,6 +20,9 @@ const EVENT_INTERVAL: u32 = 4;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages. They make an idle broker 6 MiB larger and filling a queue half as fast, and nothing
+    // faster; a kernel that does not know the call has none to give.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let matches = command().get_matches();
     let serve = matches.subcommand_matches("serve").unwrap_or(&matches);
     let program = match assemble(serve) {
@@ -91,8 +93,7 @@ fn assemble(matches: &ArgMatches) -> Result<Program, leveret::config::UsageError
 }
 
 fn start_log(program: &Program) {
-    let filter = EnvFilter::new(&program.log_level);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt().with_max_level(program.log_level).with_writer(std::io::stderr).with_target(false);
     match program.log_format {
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
         LogFormat::Json => log.json().init(),

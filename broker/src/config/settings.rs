@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use tracing::level_filters::LevelFilter;
+
 use super::values::{self, Expected};
 use super::{Config, Secret, file};
 
@@ -25,8 +27,8 @@ pub enum LogFormat {
 pub struct Program {
     /// The broker's configuration.
     pub broker: Config,
-    /// The least severe level that is logged, in tracing's filter syntax.
-    pub log_level: String,
+    /// The least severe level that is logged.
+    pub log_level: LevelFilter,
     /// How log lines look.
     pub log_format: LogFormat,
 }
@@ -89,13 +91,13 @@ pub const SETTINGS: &[Setting] = &[
         flag: Some(("log", "LEVEL")),
         help: "What is logged to standard error: error, warning, info, debug, none [default: info]",
         apply: |p, v| {
-            let level = values::one_of(v, &["error", "warning", "warn", "info", "debug", "trace", "none", "off"])?;
-            p.log_level = match level {
-                "warning" => "warn",
-                "none" => "off",
-                other => other,
-            }
-            .into();
+            p.log_level = match values::one_of(v, &["error", "warning", "info", "debug", "none"])? {
+                "error" => LevelFilter::ERROR,
+                "warning" => LevelFilter::WARN,
+                "debug" => LevelFilter::DEBUG,
+                "none" => LevelFilter::OFF,
+                _ => LevelFilter::INFO,
+            };
             Ok(())
         },
     },
@@ -240,7 +242,7 @@ impl Default for Program {
     /// What holds without any settings.
     fn default() -> Self {
         let broker = Config::in_memory().listen(([127, 0, 0, 1], leveret_spec::DEFAULT_PORT).into());
-        Program { broker, log_level: "info".into(), log_format: LogFormat::Text }
+        Program { broker, log_level: LevelFilter::INFO, log_format: LogFormat::Text }
     }
 }
 
@@ -350,7 +352,7 @@ mod tests {
         let program =
             assemble(&[("listen", "127.0.0.1:1")], &[], &[("LEVERET_LISTEN", "127.0.0.1:2"), ("LEVERET_LOG", "debug")]);
         let program = program.unwrap();
-        assert_eq!((program.broker.amqp[0].port(), &*program.log_level), (1, "debug"));
+        assert_eq!((program.broker.amqp[0].port(), program.log_level), (1, LevelFilter::DEBUG));
     }
 
     #[test]
