@@ -93,7 +93,8 @@ fn assemble(matches: &ArgMatches) -> Result<Program, leveret::config::UsageError
 }
 
 fn start_log(program: &Program) {
-    let log = tracing_subscriber::fmt().with_max_level(program.log_level).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_max_level(program.log_level).with_writer(std::io::stderr).with_target(false);
     match program.log_format {
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
         LogFormat::Json => log.json().init(),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 
-use crate::auth::Users;
+use crate::auth::{PasswordHash, Pattern, Permission, User, Users};
 use crate::config::{Config, Identity, Limits};
 use crate::entropy::Entropy;
 use crate::queue::{ConnectionId, Queue, Turn};
@@ -17,40 +17,91 @@ use crate::vhost::{DeleteCondition, Vhost};
 pub(crate) struct Node {
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
-    pub(crate) users: RwLock<Users>,
+    pub(crate) users: Users,
     pub(crate) entropy: Entropy,
     pub(crate) timers: Arc<Timers>,
     /// The broker's start, in seconds since 1970.
     pub(crate) epoch_s: u64,
     vhosts: DashMap<Arc<str>, Arc<Vhost>>,
     connections: AtomicU64,
+    /// One change of users and virtual hosts at a time: a permission must not outlive its virtual host.
+    administration: Mutex<()>,
 }
 
+#[allow(dead_code, reason = "administration comes with the HTTP API")]
 impl Node {
+    /// A broker with its first user, who may do everything in its first virtual host.
     pub(crate) fn new(config: &Config, epoch_s: u64) -> Self {
-        let mut users = Users::default();
-        users.add(
-            &config.default_user,
-            config.default_password.clone(),
-            config.loopback_users.contains(&config.default_user),
-        );
         let node = Node {
             identity: config.identity.clone(),
             limits: config.limits.clone(),
-            users: RwLock::new(users),
+            users: Users::new(config.loopback_users.clone()),
             entropy: Entropy::System,
             timers: Arc::default(),
             epoch_s,
             vhosts: DashMap::new(),
             connections: AtomicU64::new(0),
+            administration: Mutex::new(()),
         };
-        let vhost = Arc::new(Vhost::new(&config.default_vhost, node.timers.clone()));
-        node.vhosts.insert(vhost.name.clone(), vhost);
+        node.create_vhost(&config.default_vhost);
+        node.change_user(&config.default_user, |user| {
+            user.password = Some(PasswordHash::of(&config.default_password));
+            user.tags = vec!["administrator".into()];
+            user.permissions.insert(config.default_vhost.clone(), everything());
+        });
         node
     }
 
     pub(crate) fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
         self.vhosts.get(name).map(|vhost| vhost.value().clone())
+    }
+
+    /// Every virtual host, in the order of the names.
+    pub(crate) fn all_vhosts(&self) -> Vec<Arc<Vhost>> {
+        let mut all: Vec<_> = self.vhosts.iter().map(|vhost| vhost.value().clone()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Creates a virtual host; false if it exists.
+    pub(crate) fn create_vhost(&self, name: &str) -> bool {
+        let _administration = self.administration.lock();
+        if self.vhosts.contains_key(name) {
+            return false;
+        }
+        let vhost = Arc::new(Vhost::new(name, self.timers.clone()));
+        self.vhosts.insert(vhost.name.clone(), vhost);
+        true
+    }
+
+    /// Takes a virtual host out, with all permissions in it; its connections are the caller's to close.
+    pub(crate) fn remove_vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        let _administration = self.administration.lock();
+        let (_, vhost) = self.vhosts.remove(name)?;
+        self.users.forget_vhost(name);
+        Some(vhost)
+    }
+
+    /// Creates or changes a user; false if he existed. What connections have remembered of his rights is void.
+    pub(crate) fn change_user(&self, name: &str, change: impl FnOnce(&mut User)) -> bool {
+        let _administration = self.administration.lock();
+        let new = self.users.change(name, change);
+        self.forget_routes();
+        new
+    }
+
+    /// Removes a user; false if there is none.
+    pub(crate) fn remove_user(&self, name: &str) -> bool {
+        let _administration = self.administration.lock();
+        let removed = self.users.remove(name);
+        self.forget_routes();
+        removed
+    }
+
+    fn forget_routes(&self) {
+        for vhost in &self.vhosts {
+            vhost.topology_changed();
+        }
     }
 
     /// Looks at the queues whose time has come.
@@ -78,4 +129,10 @@ impl Node {
     pub(crate) fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// Permission for every name.
+fn everything() -> Permission {
+    let all = Pattern::everything();
+    Permission { configure: all.clone(), write: all.clone(), read: all }
 }

@@ -7,9 +7,11 @@ use leveret_spec::{ShortStr, Table, basic};
 use super::settle::Verdict;
 use super::sources::Source;
 use super::{Channel, Link, unimplemented_method};
+use crate::auth::{Access, Resource};
 use crate::failure::{Failure, Hard, Soft};
 use crate::message;
-use crate::queue::{Consumer, Entry, Returning, argument_type};
+use crate::queue::{Consumer, Entry, Queue, Returning, argument_type};
+use crate::vhost::{REPLY_PREFIX, REPLY_TO};
 
 impl Channel {
     pub(super) fn handle_basic(&mut self, method: basic::Method<'_>, link: &mut Link) -> Result<(), Failure> {
@@ -43,13 +45,30 @@ impl Channel {
             self.resume_consumers(link);
         } else {
             self.prefetch = m.prefetch_count;
+            if link.client.changes_running_prefetch {
+                self.change_running_prefetch(link);
+            }
         }
         self.reply(link, &basic::QosOk {});
         Ok(())
     }
 
+    fn change_running_prefetch(&mut self, link: &mut Link) {
+        for (_, source) in self.sources.iter_mut() {
+            if let Some(key) = source.key {
+                source.queue.set_prefetch(key, self.prefetch, &mut link.turn);
+            }
+        }
+    }
+
     fn consume(&mut self, m: basic::Consume<'_>, link: &mut Link) -> Result<(), Failure> {
-        let queue = self.queue_meant(&m.queue, link)?;
+        let queue = match &*m.queue {
+            REPLY_TO => self.open_replies(m.no_ack, link)?,
+            name => {
+                link.rights()?.check(Access::Read, Resource::Queue(&self.meant(name)?))?;
+                self.queue_meant(name, link)?
+            }
+        };
         if !m.consumer_tag.is_empty() && self.consumers.contains_key(&*m.consumer_tag) {
             return Err(Hard::not_allowed(format!("attempt to reuse consumer tag '{}'", m.consumer_tag)).into());
         }
@@ -92,6 +111,19 @@ impl Channel {
         Ok(())
     }
 
+    /// The place for answers to this channel's requests.
+    fn open_replies(&mut self, no_ack: bool, link: &mut Link) -> Result<Arc<Queue>, Soft> {
+        if !no_ack {
+            return Err(Soft::precondition_failed("reply consumer cannot acknowledge"));
+        }
+        if self.reply_name.is_some() {
+            return Err(Soft::precondition_failed("reply consumer already set"));
+        }
+        let queue = link.vhost.open_reply_queue(&link.node.entropy.name(REPLY_PREFIX), link.turn.now);
+        self.reply_name = Some(queue.name.clone());
+        Ok(queue)
+    }
+
     fn cancel(&mut self, m: basic::Cancel<'_>, link: &mut Link) -> Result<(), Failure> {
         if let Some(source) = self.consumers.remove(&*m.consumer_tag) {
             self.end_consumer(source, link);
@@ -107,6 +139,7 @@ impl Channel {
         let Some(source) = self.sources.of_mut(number) else { return };
         let Some(key) = source.key.take() else { return };
         let queue = source.queue.clone();
+        self.reply_name.take_if(|name| **name == *queue.name);
         let abandoned = queue.unsubscribe(key, link.turn.now);
         for delivery in link.mailbox.withdraw(self.number, Some(number)) {
             self.deliver(delivery, link);
@@ -134,6 +167,7 @@ impl Channel {
     }
 
     fn get(&mut self, m: basic::Get<'_>, link: &mut Link) -> Result<(), Failure> {
+        link.rights()?.check(Access::Read, Resource::Queue(&self.meant(&m.queue)?))?;
         let queue = self.queue_meant(&m.queue, link)?;
         let Some((entry, left)) = queue.get(m.no_ack, &mut link.turn)? else {
             self.reply(link, &basic::GetEmpty::default());
@@ -166,8 +200,7 @@ impl Channel {
         if let Some(source) = self.sources.of_mut(number)
             && let Some(key) = source.key
         {
-            let queue: &Arc<_> = &source.queue;
-            queue.resume(key, &mut link.turn);
+            source.queue.resume(key, &mut link.turn);
         }
     }
 

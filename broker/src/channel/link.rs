@@ -5,6 +5,8 @@ use std::sync::Arc;
 use leveret_spec::frame::{self, FRAME_END, FrameKind};
 use leveret_spec::method::MethodFrame;
 
+use crate::auth::Rights;
+use crate::failure::Soft;
 use crate::node::Node;
 use crate::queue::{ConnectionId, Entry, Mailbox, Queue, Turn};
 use crate::vhost::{DeleteCondition, Vhost};
@@ -20,6 +22,9 @@ pub(crate) struct Link {
     pub(crate) node: Arc<Node>,
     pub(crate) vhost: Arc<Vhost>,
     pub(crate) client: Client,
+    rights: Arc<Rights>,
+    /// The users' epoch that the rights are of.
+    rights_epoch: u64,
     pub(crate) out: Outbox,
     pub(crate) mailbox: Arc<Mailbox>,
     /// The turn that is under way.
@@ -42,6 +47,9 @@ pub(crate) struct Client {
     pub(crate) user: Arc<str>,
     /// It understands basic.cancel from the server.
     pub(crate) consumer_cancel_notify: bool,
+    /// It has one prefetch for all consumers of a channel and expects basic.qos to change those that run already, as Celery
+    /// does for tasks with a time and for autoscaling.
+    pub(crate) changes_running_prefetch: bool,
 }
 
 /// Bytes on their way to the socket.
@@ -56,11 +64,15 @@ impl Link {
         node: Arc<Node>,
         vhost: Arc<Vhost>,
         client: Client,
+        rights: Arc<Rights>,
         mailbox: Arc<Mailbox>,
         frame_max: usize,
     ) -> Self {
         Link {
             id: node.next_connection(),
+            rights,
+            // Older than any: the first look brings them up to date.
+            rights_epoch: u64::MAX,
             node,
             vhost,
             client,
@@ -74,6 +86,23 @@ impl Link {
             assembling: 0,
             exclusive: vec![],
         }
+    }
+
+    /// What this connection's user may do now.
+    ///
+    /// # Errors
+    /// 403 if he may not do anything here any more.
+    pub(crate) fn rights(&mut self) -> Result<&Rights, Soft> {
+        let epoch = self.node.users.epoch();
+        if self.rights_epoch != epoch {
+            let rights = self.node.users.rights(&self.client.user, &self.vhost.name);
+            self.rights = rights.ok_or_else(|| {
+                let (vhost, user) = (&self.vhost.name, &self.client.user);
+                Soft::access_refused(format!("access to vhost '{vhost}' refused for user '{user}'"))
+            })?;
+            self.rights_epoch = epoch;
+        }
+        Ok(&self.rights)
     }
 
     /// Gives every queue what was published to it in this turn.

@@ -52,6 +52,8 @@ pub(crate) struct Channel {
     transaction: Option<Transaction>,
     /// The publish whose content has not arrived whole.
     assembly: Option<Assembly>,
+    /// The name that direct reply-to has given to this channel's consumer.
+    reply_name: Option<Arc<str>>,
     /// The queue that an empty name stands for.
     last_queue: Option<Arc<str>>,
     routes: Routes,
@@ -73,6 +75,7 @@ impl Channel {
             confirms: None,
             transaction: None,
             assembly: None,
+            reply_name: None,
             last_queue: None,
             routes: Routes::default(),
             unsettled: false,

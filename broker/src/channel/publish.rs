@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use leveret_spec::frame::FRAME_HEADER;
-use leveret_spec::{ContentHeader, RawProperties, ReplyCode, ShortStr, Table, Value, basic};
+use leveret_spec::{ContentHeader, Properties, RawProperties, ReplyCode, ShortBytes, ShortStr, Table, Value, basic};
 
 use super::content::{self, Assembly};
+use super::exchange::check_topic;
 use super::{Channel, Link};
+use crate::auth::{Access, Resource};
 use crate::failure::{Failure, Hard, Soft};
 use crate::message::{self, Message};
 use crate::queue::{Accepted, Mailbox, Queue, Turn, argument_type};
+use crate::vhost::{REPLY_TO, Routed, is_reply_name};
 
 /// Routes that a channel remembers.
 const ROUTES: usize = 16;
@@ -146,7 +149,7 @@ impl Channel {
 
     /// Checks what the broker has to understand of the properties.
     #[inline]
-    pub(super) fn check_properties(&self, header: &[u8], link: &Link) -> Result<(), Failure> {
+    pub(super) fn check_properties(&self, header: &[u8], link: &mut Link) -> Result<(), Failure> {
         match &header[ContentHeader::FIXED..] {
             [0, 0] => Ok(()),
             raw => check_properties(raw, link),
@@ -157,6 +160,9 @@ impl Channel {
     #[inline]
     pub(super) fn accept(&mut self, mut message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
         message.normalize_headers().map_err(|why| Hard::frame_error(why.0))?;
+        if message.properties().reply_to().is_some_and(|name| *name == *REPLY_TO.as_bytes()) {
+            message = self.with_reply_name(&message)?;
+        }
         if self.transaction.is_some() {
             return self.hold_back(message, mandatory, link);
         }
@@ -165,10 +171,19 @@ impl Channel {
         Ok(())
     }
 
+    /// A request under the name that answers to this channel's consumer have to bear.
+    fn with_reply_name(&self, message: &Message) -> Result<Message, Soft> {
+        let name = self.reply_name.as_ref();
+        let name = name.ok_or_else(|| Soft::precondition_failed("fast reply consumer does not exist"))?;
+        let properties = message.properties().decode();
+        let (exchange, key) = message::split_address(message.address());
+        let reply_to = ShortBytes::try_from(&**name).ok();
+        Ok(message.readdressed(exchange, key, &Properties { reply_to, ..properties }))
+    }
+
     /// In a transaction the message waits; whether it may be published at all is told at once.
     fn hold_back(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
-        let (exchange, key) = message::split_address(message.address());
-        link.vhost.route(&exchange, &key, &message)?;
+        routed(&message, link)?;
         if let Some(transaction) = &mut self.transaction {
             transaction.publish(message, mandatory);
         }
@@ -190,8 +205,7 @@ impl Channel {
     }
 
     fn route_anew(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
-        let (exchange, key) = message::split_address(message.address());
-        let routed = link.vhost.route(&exchange, &key, &message)?;
+        let routed = routed(&message, link)?;
         let batches: Vec<u32> = routed.queues.iter().map(|queue| link.batches.of(queue)).collect();
         if routed.queues.iter().any(|queue| queue.may_refuse) {
             return Ok(self.publish_singly(&batches, message, mandatory, link));
@@ -219,6 +233,17 @@ impl Channel {
     }
 }
 
+/// The queues for a message, if this user may publish it.
+fn routed(message: &Message, link: &mut Link) -> Result<Routed, Soft> {
+    let (exchange, key) = message::split_address(message.address());
+    let name = String::from_utf8_lossy(&exchange);
+    link.rights()?.check(Access::Write, Resource::Exchange(&name))?;
+    if !exchange.is_empty() {
+        check_topic(link, Access::Write, &name, &key)?;
+    }
+    link.vhost.route(&exchange, &key, message)
+}
+
 /// Adds a message to each batch, or sends it back if there is none and somebody has to know. Never refused.
 #[inline]
 fn spread(batches: &[u32], message: Message, mandatory: bool, channel: u16, link: &mut Link) -> bool {
@@ -229,7 +254,10 @@ fn spread(batches: &[u32], message: Message, mandatory: bool, channel: u16, link
             }
             link.batches.add(last, message);
         }
-        None if mandatory => send_back(&message, channel, link),
+        // An answer that nobody waits for any more is nobody's concern.
+        None if mandatory && !is_reply_name(&message::split_address(message.address()).1) => {
+            send_back(&message, channel, link)
+        }
         None => {}
     }
     false
@@ -245,11 +273,12 @@ fn send_back(message: &Message, channel: u16, link: &mut Link) {
     link.out.put(|out| message.put_content(out, channel, frame_max));
 }
 
-fn check_properties(raw: &[u8], link: &Link) -> Result<(), Failure> {
+fn check_properties(raw: &[u8], link: &mut Link) -> Result<(), Failure> {
     let properties = RawProperties::of(raw).map_err(|why| Hard::frame_error(why.0))?;
     properties.validate().map_err(|why| Hard::frame_error(format!("cannot decode properties: {why}")))?;
     if let Some(user) = properties.user_id()
         && *user != *link.client.user.as_bytes()
+        && !link.rights()?.impersonator
     {
         let text = format!("user_id property set to '{user}' but authenticated user was '{}'", link.client.user);
         return Err(Soft::precondition_failed(text).into());

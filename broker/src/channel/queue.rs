@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use leveret_spec::{ShortStr, TableBuf, queue};
+use leveret_spec::{ShortStr, TableBuf, Value, queue};
 
-use super::exchange::{check_not_default, without_line_ends};
+use super::exchange::{check_not_default, check_topic, without_line_ends};
 use super::{Channel, Link, unimplemented_method};
+use crate::auth::{Access, Resource};
 use crate::exchange::Destination;
 use crate::failure::{Failure, Hard, Soft};
 use crate::queue::{Declaration, Queue};
-use crate::vhost::{DeleteCondition, Ends};
+use crate::vhost::{DeleteCondition, Ends, REPLY_TO, is_reply_name};
 
 /// Tries to find a name that nobody has; with 128 random bits the first will do.
 const NAME_TRIES: usize = 8;
@@ -28,7 +29,7 @@ impl Channel {
     }
 
     /// The name that a client means: an empty one is the last queue that this channel declared.
-    fn meant<'n>(&self, name: &'n str) -> Result<Cow<'n, str>, Soft> {
+    pub(super) fn meant<'n>(&self, name: &'n str) -> Result<Cow<'n, str>, Soft> {
         if !name.is_empty() {
             return Ok(name.into());
         }
@@ -47,7 +48,11 @@ impl Channel {
 
     fn queue_declare(&mut self, m: queue::Declare<'_>, link: &mut Link) -> Result<(), Failure> {
         let name = without_line_ends(&m.queue);
+        if name == REPLY_TO || is_reply_name(name.as_bytes()) {
+            return self.declare_reply_name(&name, m.no_wait, link);
+        }
         let queue = if m.passive {
+            link.rights()?.check_any(Resource::Queue(&self.meant(&name)?))?;
             let queue = self.queue_meant(&name, link)?;
             queue.renew(link.turn.now);
             queue
@@ -70,10 +75,22 @@ impl Channel {
         Ok(())
     }
 
+    /// A name of direct reply-to cannot be declared, but it can be asked whether somebody waits behind it.
+    fn declare_reply_name(&self, name: &str, no_wait: bool, link: &mut Link) -> Result<(), Failure> {
+        if name != REPLY_TO && link.vhost.reply_queue(name).is_none() {
+            return Err(Soft::not_found(format!("no queue '{name}' in vhost '{}'", link.vhost.name)).into());
+        }
+        if !no_wait {
+            self.reply(link, &queue::DeclareOk { queue: ShortStr::cut(name), message_count: 0, consumer_count: 1 });
+        }
+        Ok(())
+    }
+
     fn queue_bind(&mut self, m: queue::Bind<'_>, link: &mut Link) -> Result<(), Failure> {
         // With neither queue nor key, the queue's name is the key (section 1.7.2.3, rule "previous").
         let name = self.meant(&without_line_ends(&m.queue))?.into_owned();
         let key = if m.queue.is_empty() && m.routing_key.is_empty() { &name } else { m.routing_key.as_str() };
+        check_bind(link, &name, &m.exchange, key.as_bytes())?;
         let ends = queue_ends(link, &name, &m.exchange)?;
         link.vhost.bind(ends, key.as_bytes(), m.arguments)?;
         if !m.no_wait {
@@ -85,6 +102,7 @@ impl Channel {
     fn queue_unbind(&mut self, m: queue::Unbind<'_>, link: &mut Link) -> Result<(), Failure> {
         let name = self.meant(&without_line_ends(&m.queue))?.into_owned();
         let key = if m.queue.is_empty() && m.routing_key.is_empty() { &name } else { m.routing_key.as_str() };
+        check_bind(link, &name, &m.exchange, key.as_bytes())?;
         match queue_ends(link, &name, &m.exchange) {
             Ok(ends) => link.vhost.unbind(ends, key.as_bytes(), m.arguments),
             // What does not exist is not bound.
@@ -96,6 +114,7 @@ impl Channel {
     }
 
     fn queue_purge(&mut self, m: queue::Purge<'_>, link: &mut Link) -> Result<(), Failure> {
+        link.rights()?.check(Access::Read, Resource::Queue(&self.meant(&m.queue)?))?;
         let queue = self.queue_meant(&m.queue, link)?;
         let message_count = queue.purge(&mut link.turn) as u32;
         if !m.no_wait {
@@ -106,6 +125,7 @@ impl Channel {
 
     fn queue_delete(&mut self, m: queue::Delete<'_>, link: &mut Link) -> Result<(), Failure> {
         let name = self.meant(&without_line_ends(&m.queue))?.into_owned();
+        link.rights()?.check(Access::Configure, Resource::Queue(&name))?;
         let mut message_count = 0;
         // A queue that does not exist is deleted already.
         if let Ok(queue) = link.vhost.queue(&name) {
@@ -124,7 +144,10 @@ fn create(name: &str, declaration: Declaration, link: &mut Link) -> Result<Arc<Q
     let exclusive = declaration.owner.is_some();
     let (queue, new) = match name {
         "" => (create_unnamed(&declaration, link)?, true),
-        _ => link.vhost.declare_queue(name, declaration, link.turn.now)?,
+        _ => {
+            check_declare(name, &declaration, link)?;
+            link.vhost.declare_queue(name, declaration, link.turn.now)?
+        }
     };
     if new && exclusive {
         link.owns(queue.clone());
@@ -132,14 +155,35 @@ fn create(name: &str, declaration: Declaration, link: &mut Link) -> Result<Arc<Q
     Ok(queue)
 }
 
-fn create_unnamed(declaration: &Declaration, link: &Link) -> Result<Arc<Queue>, Failure> {
+/// To declare a queue one has to be allowed to configure it, and to send its dead letters where they are to go.
+fn check_declare(name: &str, declaration: &Declaration, link: &mut Link) -> Result<(), Soft> {
+    let rights = link.rights()?;
+    rights.check(Access::Configure, Resource::Queue(name))?;
+    if let Some(Value::LongStr(exchange)) = declaration.arguments.as_table().lookup("x-dead-letter-exchange") {
+        rights.check(Access::Read, Resource::Queue(name))?;
+        rights.check(Access::Write, Resource::Exchange(&String::from_utf8_lossy(exchange)))?;
+    }
+    Ok(())
+}
+
+fn create_unnamed(declaration: &Declaration, link: &mut Link) -> Result<Arc<Queue>, Failure> {
     for _ in 0..NAME_TRIES {
         let name = link.node.entropy.name("amq.gen-");
+        check_declare(&name, declaration, link)?;
         if let Some(queue) = link.vhost.declare_named_by_server(&name, declaration.clone(), link.turn.now)? {
             return Ok(queue);
         }
     }
     Err(Hard::resource_error("no unused name for a queue").into())
+}
+
+fn check_bind(link: &mut Link, queue: &str, exchange: &str, key: &[u8]) -> Result<(), Soft> {
+    let exchange = without_line_ends(exchange);
+    check_not_default(&exchange)?;
+    let rights = link.rights()?;
+    rights.check(Access::Write, Resource::Queue(queue))?;
+    rights.check(Access::Read, Resource::Exchange(&exchange))?;
+    check_topic(link, Access::Read, &exchange, key)
 }
 
 fn queue_ends(link: &Link, queue: &str, exchange: &str) -> Result<Ends, Soft> {

@@ -181,7 +181,7 @@ impl Handshake {
             self.refuse(now);
             return Ok(None);
         };
-        if !self.node.users.read().admit(&credentials, self.peer.loopback) {
+        if !self.node.users.admit(&credentials, self.peer.loopback) {
             return self.login_failed(mechanism, &credentials, m.client_properties, now);
         }
         let consumer_cancel_notify = capable(m.client_properties, "consumer_cancel_notify");
@@ -192,7 +192,10 @@ impl Handshake {
             heartbeat: limits.heartbeat_s,
         };
         self.out.put_method(0, &tune);
-        self.step = Step::TuneOk(Client { user: credentials.user.into(), consumer_cancel_notify });
+        let product = m.client_properties.lookup("product").and_then(Value::as_str);
+        let changes_running_prefetch = matches!(product, Some("py-amqp" | "librabbitmq"));
+        let user = credentials.user.into();
+        self.step = Step::TuneOk(Client { user, consumer_cancel_notify, changes_running_prefetch });
         Ok(None)
     }
 
@@ -224,8 +227,13 @@ impl Handshake {
     fn open(&mut self, client: Client, tuned: &connection::TuneOk, m: &connection::Open<'_>) -> Result<Next, Hard> {
         let name = &*m.virtual_host;
         let vhost = self.node.vhost(name).ok_or_else(|| Hard::not_allowed(format!("vhost {name} not found")))?;
+        let rights =
+            self.node.users.rights(&client.user, name).ok_or_else(|| {
+                Hard::not_allowed(format!("access to vhost '{name}' refused for user '{}'", client.user))
+            })?;
         tracing::info!(peer = self.peer.name, user = %client.user, vhost = name, "connection open");
-        let mut link = Link::new(self.node.clone(), vhost, client, self.mailbox.clone(), tuned.frame_max as usize);
+        let mut link =
+            Link::new(self.node.clone(), vhost, client, rights, self.mailbox.clone(), tuned.frame_max as usize);
         link.out = std::mem::take(&mut self.out);
         link.out.put_method(0, &connection::OpenOk::default());
         let running = Running::new(link, self.peer.clone(), usize::from(tuned.channel_max));

@@ -146,10 +146,14 @@ impl Client {
 }
 
 fn publish(key: &str, body: &[u8]) -> Vec<u8> {
+    publish_with(key, &Properties::default(), body)
+}
+
+fn publish_with(key: &str, properties: &Properties<'_>, body: &[u8]) -> Vec<u8> {
     let mut out = vec![];
     frame::put_method(&mut out, 1, &basic::Publish { routing_key: bytes(key), ..Default::default() });
     let mut header = vec![];
-    content::encode_header(&mut header, body.len() as u64, &Properties::default());
+    content::encode_header(&mut header, body.len() as u64, properties);
     frame::put_head(&mut out, FrameKind::Header, 1, header.len() as u32);
     out.extend(header);
     out.push(frame::FRAME_END);
@@ -407,4 +411,59 @@ fn headers_keep_their_order_and_lose_only_the_tag_that_clients_refuse() {
     client.send(1, &basic::Get { queue: short("q"), no_ack: true, ..Default::default() });
     let output = client.output();
     assert!(output.windows(expected.len()).any(|w| w == expected));
+}
+
+#[test]
+fn a_request_is_answered_without_a_queue() {
+    let node = node();
+    let (mut asker, mut answerer) = (Client::open(&node), Client::open(&node));
+    answerer.declare("requests");
+    asker.send(
+        1,
+        &basic::Consume {
+            queue: short("amq.rabbitmq.reply-to"),
+            consumer_tag: short("r"),
+            no_ack: true,
+            ..Default::default()
+        },
+    );
+    assert_eq!(asker.names(), ["basic.ConsumeOk"]);
+    let reply_to = Some(bytes("amq.rabbitmq.reply-to"));
+    let properties = Properties { reply_to, ..Properties::default() };
+    asker.send_bytes(&publish_with("requests", &properties, b"?"));
+    answerer.send(1, &basic::Get { queue: short("requests"), no_ack: true, ..Default::default() });
+    let output = answerer.output();
+    let prefix = b"amq.rabbitmq.reply-to.";
+    let at = output.windows(prefix.len()).position(|w| w == prefix).unwrap();
+    let name = String::from_utf8(output[at..at + prefix.len() + 22].to_vec()).unwrap();
+    answerer.publish(&name, b"!");
+    assert_eq!(asker.names(), ["basic.Deliver", "!"]);
+    answerer.send(1, &queue::Declare { queue: short(&name), passive: true, ..Default::default() });
+    assert_eq!(answerer.names(), ["queue.DeclareOk"]);
+    asker.send(1, &basic::Cancel { consumer_tag: short("r"), no_wait: false });
+    answerer.publish(&name, b"too late");
+    answerer.send(1, &queue::Declare { queue: short(&name), passive: true, ..Default::default() });
+    assert!(answerer.close().starts_with("channel 404 NOT_FOUND"));
+}
+
+#[test]
+fn without_permission_there_is_a_refusal_and_a_change_counts_at_once() {
+    use crate::auth::{Pattern, Permission};
+    let node = node();
+    let mut client = Client::open(&node);
+    client.declare("q");
+    client.publish("q", b"1");
+    node.change_user("guest", |user| {
+        let only = |text| Pattern::new(text).unwrap();
+        let permission = Permission { configure: only("^$"), write: only("^$"), read: only(".*") };
+        user.permissions.insert("/".into(), permission);
+    });
+    client.publish("q", b"2");
+    let refused = "write access to exchange 'amq.default' in vhost '/' refused for user 'guest'";
+    assert_eq!(client.close(), format!("channel 403 ACCESS_REFUSED - {refused}"));
+    client.send(1, &channel::CloseOk {});
+    client.send(1, &channel::Open::default());
+    client.send(1, &queue::Declare { queue: short("other"), ..Default::default() });
+    let refused = "configure access to queue 'other' in vhost '/' refused for user 'guest'";
+    assert_eq!(client.close(), format!("channel 403 ACCESS_REFUSED - {refused}"));
 }

@@ -262,6 +262,13 @@ impl Consumers {
         }
     }
 
+    pub(crate) fn set_prefetch(&mut self, key: ConsumerKey, prefetch: u16) {
+        if let Some(member) = self.member(key) {
+            member.consumer.prefetch = prefetch;
+        }
+        self.resume(key);
+    }
+
     /// It holds `count` messages less.
     pub(crate) fn settle(&mut self, key: ConsumerKey, count: usize) {
         let Some(member) = self.member(key) else { return };

@@ -197,6 +197,13 @@ impl Queue {
         self.settle_down(&mut state, turn);
     }
 
+    /// Changes the prefetch of a consumer.
+    pub(crate) fn set_prefetch(&self, key: ConsumerKey, prefetch: u16, turn: &mut Turn) {
+        let mut state = self.state.lock();
+        state.consumers.set_prefetch(key, prefetch);
+        self.settle_down(&mut state, turn);
+    }
+
     /// `count` messages were acknowledged or dropped; if a consumer had them, it has room for as many again.
     pub(crate) fn settle(&self, key: Option<ConsumerKey>, count: usize, turn: &mut Turn) {
         let mut state = self.state.lock();

@@ -9,6 +9,7 @@ mod dead_letters;
 mod equivalence;
 mod exchanges;
 mod queues;
+mod replies;
 mod routing;
 
 use std::collections::HashMap;
@@ -26,12 +27,16 @@ use crate::timers::Timers;
 
 pub(crate) use bindings::Ends;
 pub(crate) use queues::DeleteCondition;
+pub(crate) use replies::{REPLY_PREFIX, REPLY_TO, is_reply_name};
+pub(crate) use routing::Routed;
 
 /// A virtual host.
 pub(crate) struct Vhost {
     pub(crate) name: Arc<str>,
     exchanges: DashMap<Arc<str>, Arc<Exchange>>,
     queues: DashMap<Arc<str>, Arc<Queue>>,
+    /// What stands behind the names that direct reply-to gives out. They are in no list and take no bindings.
+    replies: DashMap<Arc<str>, Arc<Queue>>,
     timers: Arc<Timers>,
     topology: Mutex<ByDestination>,
     generation: AtomicU64,
@@ -47,6 +52,7 @@ impl Vhost {
             name: name.into(),
             exchanges: DashMap::new(),
             queues: DashMap::new(),
+            replies: DashMap::new(),
             timers,
             topology: Mutex::default(),
             generation: AtomicU64::new(0),
@@ -70,7 +76,8 @@ impl Vhost {
         self.generation.load(Ordering::Acquire)
     }
 
-    fn topology_changed(&self) {
+    /// Makes everybody who remembers a route look it up again.
+    pub(crate) fn topology_changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }
 

@@ -89,6 +89,7 @@ impl Vhost {
         };
         let Some(ready) = queue.delete(check, turn)? else { return Ok(0) };
         self.queues.remove(&*queue.name);
+        self.replies.remove(&*queue.name);
         self.remove_bindings_to(&DestinationId::Queue(queue.name.clone()), &mut topology);
         self.topology_changed();
         Ok(ready)

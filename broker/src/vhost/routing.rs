@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use leveret_spec::{Table, Value};
 
-use super::Vhost;
+use super::{Vhost, is_reply_name};
 use crate::exchange::{Destination, Exchange};
 use crate::failure::Soft;
 use crate::message::Message;
@@ -66,7 +66,10 @@ impl Vhost {
 
     fn route_key(&self, exchange: &[u8], key: &[u8], headers: Option<Table<'_>>) -> Result<Routed, Soft> {
         if exchange.is_empty() {
-            let queue = std::str::from_utf8(key).ok().and_then(|name| self.queues.get(name).map(|q| q.value().clone()));
+            let queue = std::str::from_utf8(key).ok().and_then(|name| match is_reply_name(key) {
+                true => self.reply_queue(name),
+                false => self.queues.get(name).map(|q| q.value().clone()),
+            });
             return Ok(Routed { queues: queue.into_iter().collect(), repeatable: true });
         }
         let exchange = self.exchange(&String::from_utf8_lossy(exchange))?;
