@@ -19,6 +19,7 @@
 //! server -> connection -> channel -> vhost -> exchange, queue, auth -> message -> leveret-spec
 //! ```
 
+mod alarms;
 mod auth;
 mod channel;
 pub mod config;
@@ -28,11 +29,11 @@ mod exchange;
 mod failure;
 mod message;
 mod node;
+mod policy;
 mod queue;
 mod server;
 mod time;
-mod timers;
 mod vhost;
 
-pub use config::{Config, Identity, Limits, Secret};
+pub use config::{Config, Identity, Limits, MemoryLimit, Secret};
 pub use server::{Broker, ShutdownError, StartError};

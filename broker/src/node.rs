@@ -6,19 +6,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use crate::alarms::Alarms;
 use crate::auth::{PasswordHash, Pattern, Permission, User, Users};
 use crate::config::{Config, Identity, Limits};
 use crate::entropy::Entropy;
-use crate::queue::{ConnectionId, Queue, Turn};
+use crate::queue::{ConnectionId, Queue, Timers, Turn};
 use crate::time::Moment;
-use crate::timers::Timers;
+
 use crate::vhost::{DeleteCondition, Vhost};
+
+/// The only node's name.
+pub(crate) const NAME: &str = "leveret@localhost";
 
 pub(crate) struct Node {
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
     pub(crate) users: Users,
     pub(crate) entropy: Entropy,
+    pub(crate) alarms: Alarms,
     pub(crate) timers: Arc<Timers>,
     /// The broker's start, in seconds since 1970.
     pub(crate) epoch_s: u64,
@@ -37,6 +42,7 @@ impl Node {
             limits: config.limits.clone(),
             users: Users::new(config.loopback_users.clone()),
             entropy: Entropy::System,
+            alarms: Alarms::default(),
             timers: Arc::default(),
             epoch_s,
             vhosts: DashMap::new(),

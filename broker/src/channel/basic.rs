@@ -173,6 +173,9 @@ impl Channel {
             self.reply(link, &basic::GetEmpty::default());
             return Ok(());
         };
+        if link.vhost.is_traced() {
+            self.trace_deliver(&entry, &queue.name, link);
+        }
         self.delivery_tag += 1;
         self.put_get_ok(&entry, left as u32, link);
         if !m.no_ack {

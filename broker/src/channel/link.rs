@@ -36,6 +36,8 @@ pub(crate) struct Link {
     pub(super) unsettled: Vec<u16>,
     /// True if a queue has said that this publisher is far ahead.
     pub(crate) far_ahead: bool,
+    /// Bytes published in this turn.
+    pub(crate) published: usize,
     /// Bytes of publishes that have not arrived whole.
     pub(super) assembling: usize,
     exclusive: Vec<Arc<Queue>>,
@@ -45,8 +47,12 @@ pub(crate) struct Link {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Client {
     pub(crate) user: Arc<str>,
+    /// The connection's name: `peer:port -> host:port`.
+    pub(crate) peer: Arc<str>,
     /// It understands basic.cancel from the server.
     pub(crate) consumer_cancel_notify: bool,
+    /// It understands connection.blocked.
+    pub(crate) hears_blocked: bool,
     /// It has one prefetch for all consumers of a channel and expects basic.qos to change those that run already, as Celery
     /// does for tasks with a time and for autoscaling.
     pub(crate) changes_running_prefetch: bool,
@@ -83,6 +89,7 @@ impl Link {
             batches: Batches::default(),
             unsettled: vec![],
             far_ahead: false,
+            published: 0,
             assembling: 0,
             exclusive: vec![],
         }

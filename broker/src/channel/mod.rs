@@ -12,6 +12,7 @@ mod publish;
 mod queue;
 mod settle;
 mod sources;
+mod trace;
 mod transaction;
 mod unacked;
 
@@ -142,6 +143,9 @@ impl Channel {
     /// Sends a delivery to the client.
     #[inline]
     pub(crate) fn deliver(&mut self, delivery: Delivery, link: &mut Link) {
+        if link.vhost.is_traced() {
+            self.trace_delivery(&delivery, link);
+        }
         let Some(source) = self.sources.of_mut(delivery.source) else { return };
         self.delivery_tag += 1;
         link.out.put_delivery(self.number, &source.tag, self.delivery_tag, &delivery.entry, link.frame_max);

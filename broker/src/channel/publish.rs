@@ -159,6 +159,7 @@ impl Channel {
     /// A message that has arrived whole.
     #[inline]
     pub(super) fn accept(&mut self, mut message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
+        link.published += message.size();
         message.normalize_headers().map_err(|why| Hard::frame_error(why.0))?;
         if message.properties().reply_to().is_some_and(|name| *name == *REPLY_TO.as_bytes()) {
             message = self.with_reply_name(&message)?;
@@ -199,15 +200,18 @@ impl Channel {
             link.batches.start_anew(generation);
         }
         match self.routes.find(message.address(), link.batches.epoch) {
-            Some(batches) => Ok(spread(batches, message, mandatory, self.number, link)),
-            None => self.route_anew(message, mandatory, link),
+            Some(batches) if !link.vhost.is_traced() => Ok(spread(batches, message, mandatory, self.number, link)),
+            _ => self.route_anew(message, mandatory, link),
         }
     }
 
     fn route_anew(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
         let routed = routed(&message, link)?;
+        if link.vhost.is_traced() {
+            self.trace_publish(&message, routed.queues.iter().map(|queue| &**queue), link);
+        }
         let batches: Vec<u32> = routed.queues.iter().map(|queue| link.batches.of(queue)).collect();
-        if routed.queues.iter().any(|queue| queue.may_refuse) {
+        if routed.queues.iter().any(|queue| queue.may_refuse()) {
             return Ok(self.publish_singly(&batches, message, mandatory, link));
         }
         // What has headers may have further keys in them, which the address does not show.

@@ -32,6 +32,19 @@ pub struct Config {
     pub default_vhost: String,
     /// Users that are let in from this machine only.
     pub loopback_users: Vec<String>,
+    /// The memory that the process may use before publishers have to wait. Linux only.
+    pub memory_limit: MemoryLimit,
+}
+
+/// When publishers have to wait for memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MemoryLimit {
+    /// Never.
+    None,
+    /// Above this many bytes.
+    Bytes(u64),
+    /// Above this share (0 to 1) of the memory of the machine, or of the process's control group.
+    Share(f64),
 }
 
 /// Product and version in the server properties. Some clients behave differently for RabbitMQ.
@@ -92,6 +105,7 @@ impl Config {
             default_password: Secret::new("guest"),
             default_vhost: "/".into(),
             loopback_users: vec!["guest".into()],
+            memory_limit: MemoryLimit::None,
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use tracing::level_filters::LevelFilter;
 
 use super::values::{self, Expected};
-use super::{Config, Secret, file};
+use super::{Config, MemoryLimit, Secret, file};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +110,24 @@ pub const SETTINGS: &[Setting] = &[
                 "json" => LogFormat::Json,
                 _ => LogFormat::Text,
             };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "vm_memory_high_watermark.absolute",
+        flag: Some(("memory-limit", "SIZE")),
+        help: "Publishers wait while the broker uses more memory than this [default: 0.6 of all there is]",
+        apply: |p, v| {
+            p.broker.memory_limit = MemoryLimit::Bytes(values::size(v)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "vm_memory_high_watermark.relative",
+        flag: None,
+        help: "The same as a share of the memory of the machine or control group [default: 0.6]",
+        apply: |p, v| {
+            p.broker.memory_limit = MemoryLimit::Share(values::share(v)?);
             Ok(())
         },
     },
@@ -241,7 +259,8 @@ impl std::error::Error for UsageError {}
 impl Default for Program {
     /// What holds without any settings.
     fn default() -> Self {
-        let broker = Config::in_memory().listen(([127, 0, 0, 1], leveret_spec::DEFAULT_PORT).into());
+        let mut broker = Config::in_memory().listen(([127, 0, 0, 1], leveret_spec::DEFAULT_PORT).into());
+        broker.memory_limit = MemoryLimit::Share(0.6);
         Program { broker, log_level: LevelFilter::INFO, log_format: LogFormat::Text }
     }
 }

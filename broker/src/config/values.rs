@@ -37,6 +37,12 @@ pub(super) fn size(text: &str) -> Result<u64, Expected> {
     bytes.ok_or_else(|| "a size in bytes, or with a unit such as 64kB or 128MiB".into())
 }
 
+/// A share, such as 0.6.
+pub(super) fn share(text: &str) -> Result<f64, Expected> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share from 0 to 1".into())
+}
+
 /// Milliseconds, or a number with `ms`, `s`, `m` or `h`.
 pub(super) fn time(text: &str) -> Result<Duration, Expected> {
     const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];

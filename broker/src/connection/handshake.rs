@@ -185,6 +185,7 @@ impl Handshake {
             return self.login_failed(mechanism, &credentials, m.client_properties, now);
         }
         let consumer_cancel_notify = capable(m.client_properties, "consumer_cancel_notify");
+        let hears_blocked = capable(m.client_properties, "connection.blocked");
         let limits = &self.node.limits;
         let tune = connection::Tune {
             channel_max: limits.channel_max,
@@ -194,8 +195,9 @@ impl Handshake {
         self.out.put_method(0, &tune);
         let product = m.client_properties.lookup("product").and_then(Value::as_str);
         let changes_running_prefetch = matches!(product, Some("py-amqp" | "librabbitmq"));
-        let user = credentials.user.into();
-        self.step = Step::TuneOk(Client { user, consumer_cancel_notify, changes_running_prefetch });
+        let (user, peer) = (credentials.user.into(), self.peer.name.as_str().into());
+        self.step =
+            Step::TuneOk(Client { user, peer, consumer_cancel_notify, hears_blocked, changes_running_prefetch });
         Ok(None)
     }
 
@@ -272,7 +274,7 @@ fn server_properties(node: &Node) -> TableBuf {
     properties.push(key("capabilities"), capabilities.as_table().into());
     let identity = &node.identity;
     for (name, text) in [
-        ("cluster_name", "leveret@localhost"),
+        ("cluster_name", crate::node::NAME),
         ("copyright", "Leveret contributors"),
         ("information", "Licensed under MIT OR Apache-2.0"),
         ("platform", "Rust"),

@@ -53,7 +53,8 @@ impl Heartbeat {
         self.on() && self.silent() <= now
     }
 
-    pub(super) fn deadline(&self) -> Option<Moment> {
-        self.on().then(|| self.due().min(self.silent()))
+    /// The next moment to look; a peer that is not read from cannot be silent.
+    pub(super) fn deadline(&self, listening: bool) -> Option<Moment> {
+        self.on().then(|| if listening { self.due().min(self.silent()) } else { self.due() })
     }
 }

@@ -132,7 +132,14 @@ impl Connection {
         }
         self.begin_turn(now);
         let next = match &mut self.phase {
-            Phase::Running(running) => running.handle_mailbox(),
+            Phase::Running(running) => {
+                let was_blocked = running.is_blocked();
+                let next = running.handle_mailbox();
+                if was_blocked && !running.is_blocked() {
+                    self.heartbeat.received(now);
+                }
+                next
+            }
             Phase::Handshake(_) => handshake_notices(&self.mailbox),
             _ => None,
         };
@@ -162,7 +169,8 @@ impl Connection {
     /// Acts on what `deadline` has promised.
     pub(crate) fn handle_timeout(&mut self, now: Moment) {
         let stalled = self.stalled_since.is_some_and(|since| now >= since + self.stalled_max());
-        let silent = matches!(self.phase, Phase::Running(_)) && self.heartbeat.peer_is_silent(now);
+        let listening = matches!(&self.phase, Phase::Running(running) if !running.is_blocked());
+        let silent = listening && self.heartbeat.peer_is_silent(now);
         if stalled || silent {
             tracing::info!(stalled, silent, "peer is gone");
             return self.enter(Next::End, now);
@@ -190,7 +198,9 @@ impl Connection {
         let stalled = self.stalled_since.map(|since| since + self.stalled_max());
         let phase = match &self.phase {
             Phase::Handshake(handshake) => Some(handshake.deadline()),
-            Phase::Running(running) => [self.heartbeat.deadline(), running.deadline()].into_iter().flatten().min(),
+            Phase::Running(running) => {
+                [self.heartbeat.deadline(!running.is_blocked()), running.deadline()].into_iter().flatten().min()
+            }
             Phase::Closing(closing) => Some(closing.deadline()),
             Phase::Closed(_) => None,
         };

@@ -7,6 +7,7 @@ use leveret_spec::{Method, MethodError, ShortStr, basic, channel, connection};
 
 use super::channels::Channels;
 use super::{Next, OUTPUT_BYTES_MAX, Peer, Reason};
+use crate::alarms::LOW_ON_MEMORY;
 use crate::channel::{Channel, Content, Link, Outbox};
 use crate::failure::{Failure, Hard, Soft};
 use crate::queue::{Inbox, Notice};
@@ -23,6 +24,8 @@ pub(super) struct Running {
     channel_max: usize,
     /// Set while this publisher waits for consumers to catch up.
     paused_until: Option<Moment>,
+    /// True while an alarm stops this publisher.
+    blocked: bool,
     /// The inbox that is exchanged for the mailbox's.
     inbox: Inbox,
 }
@@ -30,7 +33,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(link: Link, peer: Peer, channel_max: usize) -> Self {
         let channels = Channels::default();
-        Running { link, peer, channels, channel_max, paused_until: None, inbox: Inbox::default() }
+        Running { link, peer, channels, channel_max, paused_until: None, blocked: false, inbox: Inbox::default() }
     }
 
     pub(super) fn handle_bytes(&mut self, input: &[u8], _now: Moment) -> (usize, Option<Next>) {
@@ -237,11 +240,37 @@ impl Running {
             self.link.mailbox.take_publisher_resumed();
             self.paused_until = Some(now + PAUSE_MAX);
         }
+        let published = std::mem::take(&mut self.link.published);
+        if published > 0 {
+            self.count_published(published);
+        }
         self.link.finish();
     }
 
+    fn count_published(&mut self, bytes: usize) {
+        let alarms = &self.link.node.alarms;
+        alarms.count(bytes);
+        if alarms.is_on() && !self.blocked && alarms.block(&self.link.mailbox) {
+            self.blocked = true;
+            if self.link.client.hears_blocked {
+                self.link.out.put_method(0, &connection::Blocked { reason: ShortStr::cut(LOW_ON_MEMORY) });
+            }
+        }
+    }
+
+    fn unblock(&mut self) {
+        if std::mem::take(&mut self.blocked) && self.link.client.hears_blocked {
+            self.link.out.put_method(0, &connection::Unblocked {});
+        }
+    }
+
+    /// True while an alarm stops this publisher: then it cannot be expected to be heard.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     pub(super) fn is_paused(&self) -> bool {
-        self.paused_until.is_some()
+        self.blocked || self.paused_until.is_some()
     }
 
     pub(super) fn deadline(&self) -> Option<Moment> {
@@ -279,6 +308,7 @@ impl Running {
                         channel.queue_deleted(source, &mut self.link);
                     }
                 }
+                Notice::Unblocked => self.unblock(),
                 Notice::Close(failure) => next = Some(Next::Close(Reason::of(failure))),
             }
         }

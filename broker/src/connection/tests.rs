@@ -467,3 +467,54 @@ fn without_permission_there_is_a_refusal_and_a_change_counts_at_once() {
     let refused = "configure access to queue 'other' in vhost '/' refused for user 'guest'";
     assert_eq!(client.close(), format!("channel 403 ACCESS_REFUSED - {refused}"));
 }
+
+#[test]
+fn the_firehose_shows_what_is_published_and_delivered() {
+    let node = node();
+    let mut client = Client::open(&node);
+    client.declare("q");
+    client.declare("taps");
+    let exchange = short("amq.rabbitmq.trace");
+    client.send(1, &queue::Bind { queue: short("taps"), exchange, routing_key: short("#"), ..Default::default() });
+    client.names();
+    client.publish("q", b"unseen");
+    node.vhost("/").unwrap().set_traced(true);
+    client.publish("q", b"seen");
+    client.send(1, &basic::Get { queue: short("q"), no_ack: true, ..Default::default() });
+    client.names();
+    node.vhost("/").unwrap().set_traced(false);
+    let mut taps = vec![];
+    for _ in 0..3 {
+        client.send(1, &basic::Get { queue: short("taps"), no_ack: true, ..Default::default() });
+        taps.push(client.names().last().cloned().unwrap_or_default());
+    }
+    assert_eq!(taps, ["seen", "unseen", "basic.GetEmpty"], "published, delivered, nothing more");
+}
+
+#[test]
+fn an_alarm_stops_those_who_publish_and_tells_them() {
+    let node = node();
+    let mut publisher = Client::connect(&node);
+    publisher.send_bytes(&PROTOCOL_HEADER);
+    let capabilities = TableBuf::new().with("connection.blocked", true).unwrap();
+    let properties = TableBuf::new().with("capabilities", capabilities.as_table()).unwrap();
+    let (mechanism, locale) = (short("PLAIN"), short("en_US"));
+    let response = b"\0guest\0guest";
+    publisher.send(0, &connection::StartOk { client_properties: properties.as_table(), mechanism, response, locale });
+    publisher.send(0, &connection::TuneOk { channel_max: 1, frame_max: 131_072, heartbeat: 10 });
+    publisher.send(0, &connection::Open { virtual_host: short("/"), ..Default::default() });
+    publisher.send(1, &channel::Open::default());
+    publisher.names();
+    publisher.declare("q");
+    node.alarms.set_memory(true);
+    assert!(publisher.names().is_empty(), "who does not publish is not stopped");
+    publisher.publish("q", b"1");
+    assert_eq!(publisher.names(), ["connection.Blocked"]);
+    publisher.publish("q", b"2");
+    publisher.advance(100);
+    assert_eq!(publisher.names(), ["heartbeat"], "it cannot be heard, so it cannot be silent");
+    node.alarms.set_memory(false);
+    assert_eq!(publisher.names(), ["connection.Unblocked"]);
+    publisher.send(1, &queue::Purge { queue: short("q"), ..Default::default() });
+    assert_eq!(publisher.names(), ["queue.PurgeOk"]);
+}

@@ -8,9 +8,10 @@ mod topic;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use leveret_spec::{Table, TableBuf};
+use leveret_spec::{Table, TableBuf, Value};
 use parking_lot::RwLock;
 
+use crate::policy::{Applied, Term};
 use crate::queue::Queue;
 
 /// What an exchange's name starts with if the broker has made it.
@@ -71,6 +72,7 @@ pub(crate) struct Exchange {
     pub(crate) vhost: Arc<str>,
     pub(crate) declaration: Declaration,
     bindings: RwLock<Bindings>,
+    applied: RwLock<Option<Arc<Applied>>>,
 }
 
 /// Where a binding leads.
@@ -103,7 +105,7 @@ enum RoutingTable {
 
 impl Exchange {
     pub(crate) fn new(name: Arc<str>, vhost: Arc<str>, declaration: Declaration) -> Self {
-        Exchange { name, vhost, declaration, bindings: RwLock::default() }
+        Exchange { name, vhost, declaration, bindings: RwLock::default(), applied: RwLock::default() }
     }
 
     /// Adds a binding; false if it was there.
@@ -136,6 +138,28 @@ impl Exchange {
             None => {}
         }
         true
+    }
+
+    /// Lets a policy hold, or none.
+    pub(crate) fn apply_policy(&self, applied: Option<Arc<Applied>>) {
+        *self.applied.write() = applied;
+    }
+
+    /// The policy that holds.
+    #[allow(dead_code, reason = "administration comes with the HTTP API")]
+    pub(crate) fn applied(&self) -> Option<Arc<Applied>> {
+        self.applied.read().clone()
+    }
+
+    /// The exchange for what nobody else takes: by argument, or by policy.
+    pub(crate) fn alternate(&self) -> Option<String> {
+        if let Some(Value::LongStr(name)) = self.declaration.arguments.as_table().lookup("alternate-exchange") {
+            return Some(String::from_utf8_lossy(name).into_owned());
+        }
+        match self.applied.read().as_ref()?.definition.get("alternate-exchange")? {
+            Term::Text(name) => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// True if nothing is bound to it as a source.

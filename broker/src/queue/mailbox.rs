@@ -51,6 +51,8 @@ pub(crate) struct Delivery {
 pub(crate) enum Notice {
     /// A consumer's queue is gone.
     QueueDeleted { channel: u16, source: u32 },
+    /// The alarm that had stopped this publisher is over.
+    Unblocked,
     /// The connection has to end.
     Close(Hard),
 }

@@ -8,8 +8,10 @@ mod dead_letter;
 mod mailbox;
 mod ready;
 mod settings;
+mod timers;
 mod turn;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use leveret_spec::TableBuf;
@@ -17,14 +19,15 @@ use parking_lot::Mutex;
 
 use crate::failure::Soft;
 use crate::message::Message;
+use crate::policy::{Applied, Target};
 use crate::time::Moment;
-use crate::timers::Timers;
 
 pub(crate) use consumers::{Consumer, ConsumerKey, SharedLimit};
 pub(crate) use dead_letter::{DeadLetter, Death};
 pub(crate) use mailbox::{Delivery, Inbox, Mailbox, Notice};
 pub(crate) use ready::Entry;
 pub(crate) use settings::{Overflow, Settings, argument_type, compared_arguments};
+pub(crate) use timers::Timers;
 pub(crate) use turn::Turn;
 
 use consumers::Consumers;
@@ -52,15 +55,18 @@ pub(crate) struct Queue {
     pub(crate) name: Arc<str>,
     pub(crate) vhost: Arc<str>,
     pub(crate) declaration: Declaration,
-    /// True if it refuses messages when it is full: then every publish has to wait for its answer.
-    pub(crate) may_refuse: bool,
+    may_refuse: AtomicBool,
     timers: Arc<Timers>,
     me: Weak<Queue>,
     state: Mutex<State>,
 }
 
 struct State {
+    /// What holds: the arguments, and the policy beside them.
     settings: Settings,
+    /// What the arguments alone say.
+    arguments: Settings,
+    applied: Option<Arc<Applied>>,
     ready: Ready,
     consumers: Consumers,
     /// Publishers that wait until the backlog has halved.
@@ -96,7 +102,7 @@ impl Queue {
         timers: Arc<Timers>,
         now: Moment,
     ) -> Arc<Self> {
-        let may_refuse = settings.overflow != Overflow::DropHead;
+        let may_refuse = AtomicBool::new(settings.overflow != Overflow::DropHead);
         let state = State {
             ready: Ready::new(settings.max_priority),
             consumers: Consumers::new(settings.single_active_consumer),
@@ -105,6 +111,8 @@ impl Queue {
             used: now,
             armed: Moment::NEVER,
             deleted: false,
+            arguments: settings.clone(),
+            applied: None,
             settings,
         };
         let queue = Arc::new_cyclic(|me| Queue {
@@ -118,6 +126,37 @@ impl Queue {
         });
         queue.arm(&mut queue.state.lock());
         queue
+    }
+
+    /// True if it refuses messages when it is full: then every publish has to wait for its answer.
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.may_refuse.load(Ordering::Acquire)
+    }
+
+    /// What policies see in it.
+    pub(crate) fn policy_target(&self) -> Target {
+        if self.state.lock().arguments.quorum { Target::QuorumQueue } else { Target::ClassicQueue }
+    }
+
+    /// The policy that holds.
+    #[allow(dead_code, reason = "administration comes with the HTTP API")]
+    pub(crate) fn applied(&self) -> Option<Arc<Applied>> {
+        self.state.lock().applied.clone()
+    }
+
+    /// Lets a policy hold, or none; what is in the queue has to fit at once.
+    pub(crate) fn apply_policy(&self, applied: Option<Arc<Applied>>, turn: &mut Turn) {
+        let mut state = self.state.lock();
+        if state.applied == applied {
+            return;
+        }
+        state.settings = match &applied {
+            Some(applied) => state.arguments.with_policy(&applied.definition),
+            None => state.arguments.clone(),
+        };
+        state.applied = applied;
+        self.may_refuse.store(state.settings.overflow != Overflow::DropHead, Ordering::Release);
+        self.settle_down(&mut state, turn);
     }
 
     /// Refuses everybody but the owner of an exclusive queue.

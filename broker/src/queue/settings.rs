@@ -7,6 +7,7 @@ use std::time::Duration;
 use leveret_spec::{Table, Value};
 
 use crate::failure::Soft;
+use crate::policy::{Definition, Term};
 
 /// What a queue was told to do with its messages and itself.
 #[derive(Clone, Debug, Default)]
@@ -110,16 +111,64 @@ impl Settings {
             expires: ms("x-expires"),
             max_length: length("x-max-length"),
             max_length_bytes: length("x-max-length-bytes"),
-            overflow: match text("x-overflow") {
-                Some(b"reject-publish") => Overflow::RejectPublish,
-                Some(b"reject-publish-dlx") => Overflow::RejectPublishDeadLetter,
-                _ => Overflow::DropHead,
-            },
+            overflow: text("x-overflow").map_or(Overflow::DropHead, Overflow::of),
             dead_letter: exchange.map(to).map(Arc::new),
             delivery_limit: number("x-delivery-limit").and_then(|n| u16::try_from(n).ok()),
             single_active_consumer: arguments.lookup("x-single-active-consumer") == Some(Value::Bool(true)),
             quorum: text("x-queue-type") == Some(b"quorum"),
         })
+    }
+}
+
+impl Settings {
+    /// With a policy beside the arguments: of two numbers the smaller holds, of two texts the argument's.
+    pub(crate) fn with_policy(&self, definition: &Definition) -> Self {
+        let number = |key: &str| match definition.get(key) {
+            Some(Term::Number(n)) => u64::try_from(*n).ok(),
+            _ => None,
+        };
+        let text = |key: &str| match definition.get(key) {
+            Some(Term::Text(text)) => Some(text.as_bytes()),
+            _ => None,
+        };
+        let time = |key| number(key).map(Duration::from_millis);
+        let length = |key| number(key).and_then(|n| usize::try_from(n).ok());
+        let overflow = match self.overflow {
+            Overflow::DropHead => text("overflow").map_or(Overflow::DropHead, Overflow::of),
+            own => own,
+        };
+        let dead_letter = self.dead_letter.clone().or_else(|| {
+            let routing_key = text("dead-letter-routing-key").map(Into::into);
+            text("dead-letter-exchange").map(|to| Arc::new(DeadLetterTo { exchange: to.into(), routing_key }))
+        });
+        Settings {
+            message_ttl: smaller(self.message_ttl, time("message-ttl")),
+            expires: smaller(self.expires, time("expires")),
+            max_length: smaller(self.max_length, length("max-length")),
+            max_length_bytes: smaller(self.max_length_bytes, length("max-length-bytes")),
+            delivery_limit: smaller(self.delivery_limit, number("delivery-limit").and_then(|n| u16::try_from(n).ok())),
+            overflow,
+            dead_letter,
+            ..self.clone()
+        }
+    }
+}
+
+impl Overflow {
+    fn of(text: &[u8]) -> Self {
+        match text {
+            b"reject-publish" => Overflow::RejectPublish,
+            b"reject-publish-dlx" => Overflow::RejectPublishDeadLetter,
+            _ => Overflow::DropHead,
+        }
+    }
+}
+
+/// The smaller of two limits, of which either may be missing.
+fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

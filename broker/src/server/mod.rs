@@ -3,6 +3,7 @@
 mod clock;
 mod driver;
 mod listener;
+mod memory;
 mod timers;
 
 use std::collections::HashMap;
@@ -99,6 +100,9 @@ impl Broker {
             numbers: AtomicU64::new(0),
             alive: Mutex::new(Some(alive)),
         });
+        if let Some(limit) = memory::limit(config.memory_limit) {
+            tokio::spawn(memory::run(shared.node.clone(), limit, stopped.clone()));
+        }
         tokio::spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
         let mut addresses = vec![];
         for address in &config.amqp {

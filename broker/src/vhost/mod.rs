@@ -8,22 +8,23 @@ mod bindings;
 mod dead_letters;
 mod equivalence;
 mod exchanges;
+mod policies;
 mod queues;
 mod replies;
 mod routing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use leveret_spec::TableBuf;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::exchange::{self, Binding, DestinationId, Exchange};
 use crate::failure::Soft;
-use crate::queue::Queue;
-use crate::timers::Timers;
+use crate::policy::{Policies, Target};
+use crate::queue::{Queue, Timers};
 
 pub(crate) use bindings::Ends;
 pub(crate) use queues::DeleteCondition;
@@ -37,10 +38,16 @@ pub(crate) struct Vhost {
     queues: DashMap<Arc<str>, Arc<Queue>>,
     /// What stands behind the names that direct reply-to gives out. They are in no list and take no bindings.
     replies: DashMap<Arc<str>, Arc<Queue>>,
+    policies: RwLock<Policies>,
+    /// True while the firehose is on.
+    traced: AtomicBool,
     timers: Arc<Timers>,
     topology: Mutex<ByDestination>,
     generation: AtomicU64,
 }
+
+/// Where the firehose comes out.
+pub(crate) const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
 /// The bindings that lead to a queue or exchange, with the exchange that holds them.
 type ByDestination = HashMap<DestinationId, Vec<(Arc<Exchange>, Arc<Binding>)>>;
@@ -53,21 +60,29 @@ impl Vhost {
             exchanges: DashMap::new(),
             queues: DashMap::new(),
             replies: DashMap::new(),
+            policies: RwLock::default(),
+            traced: AtomicBool::new(false),
             timers,
             topology: Mutex::default(),
             generation: AtomicU64::new(0),
         };
         for &(name, kind) in exchange::PREDECLARED {
-            let declaration = exchange::Declaration {
-                kind,
-                durable: true,
-                auto_delete: false,
-                internal: false,
-                arguments: TableBuf::new(),
-            };
-            vhost.insert_exchange(name, declaration);
+            vhost.insert_exchange(name, predeclared(kind, false));
         }
+        vhost.insert_exchange(TRACE_EXCHANGE, predeclared(exchange::Kind::Topic, true));
         vhost
+    }
+
+    /// True while the firehose is on.
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed)
+    }
+
+    /// Switches the firehose.
+    #[allow(dead_code, reason = "administration comes with the HTTP API")]
+    pub(crate) fn set_traced(&self, traced: bool) {
+        self.traced.store(traced, Ordering::Relaxed);
     }
 
     /// Changes whenever a route may have changed.
@@ -102,9 +117,14 @@ impl Vhost {
     fn insert_exchange(&self, name: &str, declaration: exchange::Declaration) -> Arc<Exchange> {
         let name: Arc<str> = name.into();
         let exchange = Arc::new(Exchange::new(name.clone(), self.name.clone(), declaration));
+        exchange.apply_policy(self.policies.read().effective(Target::Exchange, &name));
         self.exchanges.insert(name, exchange.clone());
         exchange
     }
+}
+
+fn predeclared(kind: exchange::Kind, internal: bool) -> exchange::Declaration {
+    exchange::Declaration { kind, durable: true, auto_delete: false, internal, arguments: TableBuf::new() }
 }
 
 #[cfg(test)]

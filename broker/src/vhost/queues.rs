@@ -62,6 +62,8 @@ impl Vhost {
         let settings = Settings::of(declaration.arguments.as_table(), &place)?;
         let name: Arc<str> = name.into();
         let queue = Queue::new(name.clone(), self.name.clone(), declaration, settings, self.timers.clone(), now);
+        let applied = self.policies.read().effective(queue.policy_target(), &name);
+        queue.apply_policy(applied, &mut Turn::at(now));
         self.queues.insert(name, queue.clone());
         self.topology_changed();
         Ok(queue)

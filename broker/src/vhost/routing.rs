@@ -109,9 +109,6 @@ impl Vhost {
 
     /// What takes a message that an exchange has no queue for; it need not exist.
     fn alternate(&self, exchange: &Exchange) -> Option<Arc<Exchange>> {
-        match exchange.declaration.arguments.as_table().lookup("alternate-exchange")? {
-            Value::LongStr(name) => self.exchange(std::str::from_utf8(name).ok()?).ok(),
-            _ => None,
-        }
+        self.exchange(&exchange.alternate()?).ok()
     }
 }

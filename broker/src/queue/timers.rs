@@ -11,7 +11,7 @@ use std::task::Waker;
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 
-use crate::queue::Queue;
+use super::Queue;
 use crate::time::Moment;
 
 #[derive(Default)]
