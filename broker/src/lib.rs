@@ -19,6 +19,11 @@
 //! server -> connection -> channel -> vhost -> exchange, queue, auth -> message -> leveret-spec
 //! ```
 
+#![cfg_attr(
+    not(feature = "management"),
+    allow(dead_code, unused_imports, reason = "what only the HTTP management API asks of the core")
+)]
+
 mod alarms;
 mod auth;
 mod channel;
@@ -27,10 +32,13 @@ mod connection;
 mod entropy;
 mod exchange;
 mod failure;
+#[cfg(feature = "management")]
+mod management;
 mod message;
 mod node;
 mod policy;
 mod queue;
+mod roster;
 mod server;
 mod time;
 mod vhost;

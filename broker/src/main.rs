@@ -130,8 +130,9 @@ async fn serve_until_stopped(program: Program) -> ExitCode {
 fn announce(broker: &Broker) {
     let addresses: Vec<String> = broker.amqp_addresses().iter().map(ToString::to_string).collect();
     let amqp = if addresses.is_empty() { "off".into() } else { addresses.join(",") };
+    let http = broker.http_address().map_or("off".into(), |address| address.to_string());
     let mut out = std::io::stdout().lock();
     // A closed standard output is no reason not to serve.
-    let _ = writeln!(out, "Server startup complete; amqp={amqp} http=off metrics=off data=memory")
+    let _ = writeln!(out, "Server startup complete; amqp={amqp} http={http} metrics=off data=memory")
         .and_then(|()| out.flush());
 }

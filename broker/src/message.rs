@@ -51,14 +51,23 @@ impl Message {
         Message(Arc::from(bytes))
     }
 
-    /// A message for tests.
+    /// A message that did not come over the wire.
+    pub(crate) fn assemble(
+        exchange: ShortBytes<'_>,
+        key: ShortBytes<'_>,
+        properties: &Properties<'_>,
+        body: &[u8],
+    ) -> Self {
+        let mut header = vec![];
+        content::encode_header(&mut header, body.len() as u64, properties);
+        Message::from_parts(&join_address(exchange, key), &header, body)
+    }
+
+    /// The same for tests.
     #[cfg(test)]
     pub(crate) fn compose(exchange: &str, key: &str, properties: &Properties<'_>, body: &[u8]) -> Self {
         let short = |text| ShortBytes::try_from(text).unwrap();
-        let address = join_address(short(exchange), short(key));
-        let mut header = vec![];
-        content::encode_header(&mut header, body.len() as u64, properties);
-        Message::from_parts(&address, &header, body)
+        Message::assemble(short(exchange), short(key), properties, body)
     }
 
     /// The same content with other properties, under another address.
@@ -68,9 +77,7 @@ impl Message {
         key: ShortBytes<'_>,
         properties: &Properties<'_>,
     ) -> Self {
-        let mut header = vec![];
-        content::encode_header(&mut header, self.body().len() as u64, properties);
-        Message::from_parts(&join_address(exchange, key), &header, self.body())
+        Message::assemble(exchange, key, properties, self.body())
     }
 
     /// The same message with the header `x-delivery-count`, which quorum queues keep.

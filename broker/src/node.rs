@@ -11,6 +11,7 @@ use crate::auth::{PasswordHash, Pattern, Permission, User, Users};
 use crate::config::{Config, Identity, Limits};
 use crate::entropy::Entropy;
 use crate::queue::{ConnectionId, Queue, Timers, Turn};
+use crate::roster::Roster;
 use crate::time::Moment;
 
 use crate::vhost::{DeleteCondition, Vhost};
@@ -25,6 +26,7 @@ pub(crate) struct Node {
     pub(crate) entropy: Entropy,
     pub(crate) alarms: Alarms,
     pub(crate) timers: Arc<Timers>,
+    pub(crate) roster: Arc<Roster>,
     /// The broker's start, in seconds since 1970.
     pub(crate) epoch_s: u64,
     vhosts: DashMap<Arc<str>, Arc<Vhost>>,
@@ -33,7 +35,6 @@ pub(crate) struct Node {
     administration: Mutex<()>,
 }
 
-#[allow(dead_code, reason = "administration comes with the HTTP API")]
 impl Node {
     /// A broker with its first user, who may do everything in its first virtual host.
     pub(crate) fn new(config: &Config, epoch_s: u64) -> Self {
@@ -44,6 +45,7 @@ impl Node {
             entropy: Entropy::System,
             alarms: Alarms::default(),
             timers: Arc::default(),
+            roster: Arc::default(),
             epoch_s,
             vhosts: DashMap::new(),
             connections: AtomicU64::new(0),

@@ -4,8 +4,6 @@
 //! declaration stand beside them: of two numbers the smaller holds, of two texts the argument's. A change touches only
 //! those queues and exchanges for which something else holds than before.
 
-#![allow(dead_code, reason = "administration comes with the HTTP API")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

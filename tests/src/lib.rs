@@ -1,1 +1,75 @@
-//! x
+//! The harness of the conformance tests: a broker to judge, and a peer that speaks to it in raw frames.
+//!
+//! ```text
+//! target       which broker: the one at AMQP_URL, or an embedded Leveret on a free port, one per test process
+//! peer/        a blocking peer over a socket: send a method or any bytes, expect exactly what has to come back
+//! received     what came: methods and content
+//! differences  where Leveret and RabbitMQ answer differently on purpose, and why
+//! texts        RabbitMQ's explanations, which clients parse
+//! names        names that no other test uses
+//! ```
+//!
+//! A test reads like the conversation that it checks:
+//!
+//! ```
+//! use leveret_tests::{Peer, default, short, texts};
+//! use leveret_spec::{basic, queue};
+//!
+//! let mut peer = Peer::with_channel();
+//! let queue = peer.queue(1);
+//! peer.publish(1, "", &queue, b"hello");
+//! let (got, content) = peer.get(1, &queue).unwrap();
+//! assert_eq!((got.message_count, content.body.as_slice()), (0, &b"hello"[..]));
+//!
+//! let missing = queue::Purge { queue: short("no-such-queue"), ..default() };
+//! peer.refused(1, &missing, 404, &texts::no_queue("no-such-queue"));
+//! ```
+//!
+//! Nothing here sleeps. That nothing comes is shown by an answer to a later question; only a peer that gets no answer at
+//! all waits for its time limit, and fails.
+#![expect(clippy::panic, reason = "a check that fails panics: that is how a test reports")]
+
+mod differences;
+pub mod differential;
+mod names;
+mod peer;
+mod received;
+mod target;
+pub mod texts;
+
+pub use differences::{Difference, TABLE};
+pub use names::unique;
+pub use peer::{Peer, Visit};
+pub use received::{Answer, Content, Received};
+pub use target::{Product, Target, target};
+
+use leveret_spec::{ShortBytes, ShortStr, TableBuf, Value};
+
+/// The rest of a method's arguments: `queue::Declare { queue: short("q"), ..default() }`.
+pub fn default<T: Default>() -> T {
+    T::default()
+}
+
+/// A short string for a method's argument.
+///
+/// # Panics
+/// Above 255 bytes.
+pub fn short(text: &str) -> ShortStr<'_> {
+    ShortStr::new(text).expect("at most 255 bytes")
+}
+
+/// A short string of any bytes, as basic.publish and the properties have them.
+///
+/// # Panics
+/// Above 255 bytes.
+pub fn octets<T: AsRef<[u8]> + ?Sized>(bytes: &T) -> ShortBytes<'_> {
+    ShortBytes::new(bytes.as_ref()).expect("at most 255 bytes")
+}
+
+/// A field table.
+///
+/// # Panics
+/// If a key is longer than 255 bytes.
+pub fn table<'v, const N: usize>(entries: [(&str, Value<'v>); N]) -> TableBuf {
+    entries.into_iter().fold(TableBuf::new(), |table, (key, value)| table.with(key, value).expect("a short key"))
+}

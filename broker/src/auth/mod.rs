@@ -1,7 +1,5 @@
 //! Who may come in, and what they may do: users, passwords, permissions, and the SASL mechanisms they arrive with.
 
-#![allow(dead_code, unused_imports, reason = "administration comes with the HTTP API")]
-
 mod password;
 mod permission;
 mod sasl;

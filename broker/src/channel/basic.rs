@@ -10,7 +10,8 @@ use super::{Channel, Link, unimplemented_method};
 use crate::auth::{Access, Resource};
 use crate::failure::{Failure, Hard, Soft};
 use crate::message;
-use crate::queue::{Consumer, Entry, Queue, Returning, argument_type};
+use crate::queue::{Consumer, ConsumerKey, Entry, Queue, Returning, argument_type};
+use crate::roster;
 use crate::vhost::{REPLY_PREFIX, REPLY_TO};
 
 impl Channel {
@@ -54,6 +55,7 @@ impl Channel {
     }
 
     fn change_running_prefetch(&mut self, link: &mut Link) {
+        self.figures.set_running_prefetch(self.prefetch);
         for (_, source) in self.sources.iter_mut() {
             if let Some(key) = source.key {
                 source.queue.set_prefetch(key, self.prefetch, &mut link.turn);
@@ -62,13 +64,6 @@ impl Channel {
     }
 
     fn consume(&mut self, m: basic::Consume<'_>, link: &mut Link) -> Result<(), Failure> {
-        let queue = match &*m.queue {
-            REPLY_TO => self.open_replies(m.no_ack, link)?,
-            name => {
-                link.rights()?.check(Access::Read, Resource::Queue(&self.meant(name)?))?;
-                self.queue_meant(name, link)?
-            }
-        };
         if !m.consumer_tag.is_empty() && self.consumers.contains_key(&*m.consumer_tag) {
             return Err(Hard::not_allowed(format!("attempt to reuse consumer tag '{}'", m.consumer_tag)).into());
         }
@@ -76,7 +71,14 @@ impl Channel {
         if self.consumers.len() >= most {
             return Err(Hard::not_allowed(format!("reached maximum ({most}) of consumers per channel")).into());
         }
-        let priority = consumer_priority(m.arguments)?;
+        let queue = match &*m.queue {
+            REPLY_TO => self.open_replies(m.no_ack, link)?,
+            name => {
+                link.rights()?.check(Access::Read, Resource::Queue(&self.meant(name)?))?;
+                self.queue_meant(name, link)?
+            }
+        };
+        let priority = consumer_priority(m.arguments, &queue)?;
         let tag: Box<str> = match &*m.consumer_tag {
             "" => link.node.entropy.name("amq.ctag-").into(),
             given => given.into(),
@@ -98,6 +100,7 @@ impl Channel {
                 if let Some(source) = self.sources.of_mut(source) {
                     source.key = Some(key);
                 }
+                self.list_consumer(&tag, &m, queue, key);
             }
             Err(refused) => {
                 self.sources.forget_if_idle(source);
@@ -109,6 +112,16 @@ impl Channel {
         }
         self.consumers.insert(tag, source);
         Ok(())
+    }
+
+    /// Lets the roster know of a consumer, unless it waits for answers, which is nobody else's concern.
+    fn list_consumer(&self, tag: &str, m: &basic::Consume<'_>, queue: Arc<Queue>, key: ConsumerKey) {
+        if &*m.queue == REPLY_TO {
+            return;
+        }
+        let (no_ack, exclusive, arguments) = (m.no_ack, m.exclusive, m.arguments.into());
+        let consumer = roster::Consumer { queue, key, no_ack, exclusive, prefetch: self.prefetch, arguments };
+        self.figures.add_consumer(tag, consumer);
     }
 
     /// The place for answers to this channel's requests.
@@ -126,6 +139,7 @@ impl Channel {
 
     fn cancel(&mut self, m: basic::Cancel<'_>, link: &mut Link) -> Result<(), Failure> {
         if let Some(source) = self.consumers.remove(&*m.consumer_tag) {
+            self.figures.remove_consumer(&m.consumer_tag);
             self.end_consumer(source, link);
         }
         if !m.no_wait {
@@ -161,6 +175,7 @@ impl Channel {
         self.sources.forget_if_idle(number);
         let Some(tag) = found else { return };
         self.consumers.remove(&tag);
+        self.figures.remove_consumer(&tag);
         if link.client.consumer_cancel_notify {
             self.reply(link, &basic::Cancel { consumer_tag: ShortStr::cut(&tag), no_wait: true });
         }
@@ -222,10 +237,11 @@ fn refusal(requeue: bool) -> Verdict {
 }
 
 /// x-priority: the higher comes first; an integer of any width.
-fn consumer_priority(arguments: Table<'_>) -> Result<i32, Soft> {
+fn consumer_priority(arguments: Table<'_>, queue: &Queue) -> Result<i32, Soft> {
     let Some(value) = arguments.lookup("x-priority") else { return Ok(0) };
     let number = value.as_i64().map(|n| n.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
     number.ok_or_else(|| {
-        Soft::precondition_failed(format!("invalid arg 'x-priority': {{unacceptable_type,{}}}", argument_type(value)))
+        let text = format!("invalid arg 'x-priority' for {queue}: \"expected integer, got {}\"", argument_type(value));
+        Soft::precondition_failed(text)
     })
 }

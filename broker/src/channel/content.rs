@@ -75,6 +75,11 @@ impl Assembly {
 }
 
 impl Channel {
+    /// True if no publish waits for its content.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.assembly.is_none()
+    }
+
     /// A method may only come between messages.
     pub(crate) fn check_between_messages(&self) -> Result<(), Hard> {
         self.assembly.as_ref().map_or(Ok(()), |assembly| Err(assembly.unexpected(None)))

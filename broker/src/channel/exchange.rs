@@ -46,7 +46,7 @@ impl Channel {
                 check_bind(link, &m.source, &m.destination, m.routing_key.as_bytes())?;
                 // What does not exist is not bound.
                 if let Ok(ends) = exchange_ends(link, &m.source, &m.destination) {
-                    link.vhost.unbind(ends, m.routing_key.as_bytes(), m.arguments);
+                    link.vhost.unbind(ends, m.routing_key.as_bytes(), m.arguments, |_| Ok(()))?;
                 }
                 if !m.no_wait {
                     self.reply(link, &exchange::UnbindOk {});

@@ -67,6 +67,7 @@ pub(crate) struct Outbox {
 
 impl Link {
     pub(crate) fn new(
+        id: ConnectionId,
         node: Arc<Node>,
         vhost: Arc<Vhost>,
         client: Client,
@@ -75,7 +76,7 @@ impl Link {
         frame_max: usize,
     ) -> Self {
         Link {
-            id: node.next_connection(),
+            id,
             rights,
             // Older than any: the first look brings them up to date.
             rights_epoch: u64::MAX,

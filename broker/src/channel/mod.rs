@@ -18,12 +18,14 @@ mod unacked;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_spec::method::MethodFrame;
 use leveret_spec::{Method, channel};
 
 use crate::failure::{Failure, Hard};
 use crate::queue::{Delivery, SharedLimit};
+use crate::roster;
 
 pub(crate) use content::Content;
 pub(crate) use link::{Client, Link, Outbox};
@@ -60,6 +62,8 @@ pub(crate) struct Channel {
     routes: Routes,
     /// True if acknowledgements or confirms wait for the end of the turn.
     unsettled: bool,
+    /// What the roster knows of it.
+    figures: Arc<roster::Channel>,
 }
 
 impl Channel {
@@ -80,7 +84,28 @@ impl Channel {
             last_queue: None,
             routes: Routes::default(),
             unsettled: false,
+            figures: Arc::new(roster::Channel::new(number)),
         }
+    }
+
+    /// What the roster knows of it.
+    pub(crate) fn figures(&self) -> &Arc<roster::Channel> {
+        &self.figures
+    }
+
+    /// Lets the roster know what a method may have changed.
+    pub(crate) fn store_figures(&self) {
+        self.figures.confirms.store(self.confirms.is_some(), Ordering::Relaxed);
+        self.figures.transactional.store(self.transaction.is_some(), Ordering::Relaxed);
+        self.figures.prefetch.store(self.prefetch, Ordering::Relaxed);
+        self.figures.shared_prefetch.store(self.shared.limit(), Ordering::Relaxed);
+        self.store_unacked();
+    }
+
+    /// Lets the roster know how many deliveries are not settled.
+    #[inline]
+    pub(crate) fn store_unacked(&self) {
+        self.figures.store_unacked(self.unacked.len());
     }
 
     /// A method that a client sent on this channel.
@@ -132,6 +157,7 @@ impl Channel {
             link.delete_if_unused(&queue);
         }
         self.consumers.clear();
+        self.figures.clear_consumers();
     }
 }
 

@@ -172,6 +172,16 @@ impl Channel {
         Ok(())
     }
 
+    /// A message that did not come over the wire; true if it went to any queue.
+    pub(crate) fn publish_whole(&mut self, message: Message, link: &mut Link) -> Result<bool, Failure> {
+        content::check_size(message.body_len() as u64, link)?;
+        self.check_properties(message.header(), link)?;
+        let before = link.out.unsent().len();
+        self.accept(message, true, link)?;
+        // What nobody takes is returned.
+        Ok(link.out.unsent().len() == before)
+    }
+
     /// A request under the name that answers to this channel's consumer have to bear.
     fn with_reply_name(&self, message: &Message) -> Result<Message, Soft> {
         let name = self.reply_name.as_ref();

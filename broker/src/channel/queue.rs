@@ -52,8 +52,9 @@ impl Channel {
             return self.declare_reply_name(&name, m.no_wait, link);
         }
         let queue = if m.passive {
-            link.rights()?.check_any(Resource::Queue(&self.meant(&name)?))?;
-            let queue = self.queue_meant(&name, link)?;
+            link.rights()?.check_any(Resource::Queue(&name))?;
+            let queue = link.vhost.queue(&name)?;
+            queue.check_owner(link.id)?;
             queue.renew(link.turn.now);
             queue
         } else {
@@ -92,6 +93,9 @@ impl Channel {
         let key = if m.queue.is_empty() && m.routing_key.is_empty() { &name } else { m.routing_key.as_str() };
         check_bind(link, &name, &m.exchange, key.as_bytes())?;
         let ends = queue_ends(link, &name, &m.exchange)?;
+        if let Destination::Queue(queue) = &ends.destination {
+            queue.check_owner(link.id)?;
+        }
         link.vhost.bind(ends, key.as_bytes(), m.arguments)?;
         if !m.no_wait {
             self.reply(link, &queue::BindOk {});
@@ -103,11 +107,13 @@ impl Channel {
         let name = self.meant(&without_line_ends(&m.queue))?.into_owned();
         let key = if m.queue.is_empty() && m.routing_key.is_empty() { &name } else { m.routing_key.as_str() };
         check_bind(link, &name, &m.exchange, key.as_bytes())?;
-        match queue_ends(link, &name, &m.exchange) {
-            Ok(ends) => link.vhost.unbind(ends, key.as_bytes(), m.arguments),
-            // What does not exist is not bound.
-            Err(missing) if missing.code == leveret_spec::ReplyCode::NotFound => {}
-            Err(refused) => return Err(refused.into()),
+        // What does not exist is not bound; whose the queue is counts only if there is something to unbind.
+        if let Ok(ends) = queue_ends(link, &name, &m.exchange) {
+            let connection = link.id;
+            link.vhost.unbind(ends, key.as_bytes(), m.arguments, |destination| match destination {
+                Destination::Queue(queue) => queue.check_owner(connection),
+                Destination::Exchange(_) => Ok(()),
+            })?;
         }
         self.reply(link, &queue::UnbindOk {});
         Ok(())
@@ -189,7 +195,6 @@ fn check_bind(link: &mut Link, queue: &str, exchange: &str, key: &[u8]) -> Resul
 fn queue_ends(link: &Link, queue: &str, exchange: &str) -> Result<Ends, Soft> {
     let exchange = without_line_ends(exchange);
     check_not_default(&exchange)?;
-    let queue = link.vhost.queue(queue)?;
-    queue.check_owner(link.id)?;
-    Ok(Ends { source: link.vhost.exchange(&exchange)?, destination: Destination::Queue(queue) })
+    let source = link.vhost.exchange(&exchange)?;
+    Ok(Ends { source, destination: Destination::Queue(link.vhost.queue(queue)?) })
 }

@@ -93,6 +93,7 @@ impl Channel {
             source.queue.requeue(source.key, returning, &mut link.turn);
             self.sources.forget_if_idle(number);
         }
+        self.store_unacked();
         if self.shared.is_limited() {
             self.resume_consumers(link);
         }
@@ -162,6 +163,7 @@ impl Channel {
                 self.resume_consumers(link);
             }
         }
+        self.store_unacked();
         self.put_confirms(link);
     }
 }

@@ -32,7 +32,6 @@ pub(super) struct Unacked {
 
 impl Unacked {
     /// How many there are.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.gaps
     }

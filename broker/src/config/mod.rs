@@ -20,6 +20,9 @@ pub use settings::{LogFormat, Program, SETTINGS, Setting, UsageError};
 pub struct Config {
     /// Where AMQP clients connect. Port 0 takes a free one. Empty: only from within the process.
     pub amqp: Vec<SocketAddr>,
+    /// Where the HTTP management API listens. Port 0 takes a free one.
+    #[cfg(feature = "management")]
+    pub http: Option<SocketAddr>,
     /// What clients are told about the server.
     pub identity: Identity,
     /// Bounds for what peers may ask.
@@ -99,6 +102,8 @@ impl Config {
     pub fn in_memory() -> Self {
         Config {
             amqp: vec![],
+            #[cfg(feature = "management")]
+            http: None,
             identity: Identity::default(),
             limits: Limits::default(),
             default_user: "guest".into(),
@@ -113,6 +118,14 @@ impl Config {
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.amqp.push(address);
+        self
+    }
+
+    /// The same, with the HTTP management API at `address`; port 0 takes a free one.
+    #[cfg(feature = "management")]
+    #[must_use]
+    pub fn http(mut self, address: SocketAddr) -> Self {
+        self.http = Some(address);
         self
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
@@ -44,6 +45,9 @@ pub struct Setting {
     apply: fn(&mut Program, &str) -> Result<(), Expected>,
 }
 
+/// Where the HTTP management API listens if nothing else is said.
+const HTTP_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15672);
+
 /// All settings.
 pub const SETTINGS: &[Setting] = &[
     Setting {
@@ -68,8 +72,35 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "management.listener",
         flag: Some(("http", "ADDR|off")),
-        help: "The HTTP API; only `off` so far [default: off]",
-        apply: |_, v| values::one_of(v, &["off"]).map(drop),
+        help: "Where the HTTP management API listens; port 0 takes a free one [default: 127.0.0.1:15672]",
+        apply: |p, v| {
+            p.broker.http = if v == "off" {
+                None
+            } else {
+                Some(values::address(v).map_err(|expected| format!("off, or {expected}"))?)
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "management.tcp.ip",
+        flag: None,
+        help: "The HTTP management API's address without its port",
+        apply: |p, v| {
+            let ip = v.parse().map_err(|_| "an address such as 127.0.0.1 or ::1")?;
+            p.broker.http.get_or_insert(HTTP_ADDRESS).set_ip(ip);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "management.tcp.port",
+        flag: None,
+        help: "The HTTP management API's port",
+        apply: |p, v| {
+            let port = values::number(v, 0..=u16::MAX)?;
+            p.broker.http.get_or_insert(HTTP_ADDRESS).set_port(port);
+            Ok(())
+        },
     },
     Setting {
         key: "prometheus.listener",
@@ -259,7 +290,8 @@ impl std::error::Error for UsageError {}
 impl Default for Program {
     /// What holds without any settings.
     fn default() -> Self {
-        let mut broker = Config::in_memory().listen(([127, 0, 0, 1], leveret_spec::DEFAULT_PORT).into());
+        let mut broker =
+            Config::in_memory().listen(([127, 0, 0, 1], leveret_spec::DEFAULT_PORT).into()).http(HTTP_ADDRESS);
         broker.memory_limit = MemoryLimit::Share(0.6);
         Program { broker, log_level: LevelFilter::INFO, log_format: LogFormat::Text }
     }
@@ -384,7 +416,11 @@ mod tests {
             ),
             (&[], &["heartbeat=soon"], "--set heartbeat=soon: expected a number from 0 to 65535"),
             (&[], &["hartbeat=1"], "--set: unknown key 'hartbeat' (did you mean 'heartbeat'?)"),
-            (&[("http", "127.0.0.1:1")], &[], "--http 127.0.0.1:1: expected one of off"),
+            (
+                &[("http", "nowhere")],
+                &[],
+                "--http nowhere: expected off, or an address such as 127.0.0.1:5672 or [::1]:5672, or a port",
+            ),
             (&[], &["frame_max=10"], "--set frame_max=10: expected 0 or a number from 4096 to 4294967295, not 10"),
         ] {
             assert_eq!(assemble(flags, pairs, &[]).map(drop), Err(text.into()));

@@ -19,6 +19,13 @@ impl Channels {
         self.list.get_mut(self.last).map(|channel| &mut **channel)
     }
 
+    /// Lets the roster know how many deliveries a channel has not settled.
+    pub(super) fn store_unacked(&mut self, number: Option<u16>) {
+        if let Some(channel) = number.and_then(|number| self.of_mut(number)) {
+            channel.store_unacked();
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }

@@ -14,7 +14,9 @@ use crate::channel::{Client, Link, Outbox};
 use crate::failure::Hard;
 use crate::node::Node;
 use crate::queue::Mailbox;
+use crate::roster::{Bounds, Facts, Full, Presence};
 use crate::time::Moment;
+use crate::vhost::Vhost;
 
 /// The largest frame before the limits are negotiated, in bytes (RabbitMQ's initial_frame_max).
 const INITIAL_FRAME_MAX: usize = 8192;
@@ -40,6 +42,9 @@ pub(super) struct Handshake {
     mailbox: Arc<Mailbox>,
     step: Step,
     deadline: Moment,
+    /// How the client has logged in, and what it says of itself.
+    mechanism: &'static str,
+    client_properties: TableBuf,
 }
 
 /// What has to come next.
@@ -58,7 +63,16 @@ type Outcome = Result<Option<Next>, Reason>;
 impl Handshake {
     pub(super) fn new(node: Arc<Node>, peer: Peer, mailbox: Arc<Mailbox>, now: Moment) -> Self {
         let deadline = now + node.limits.handshake_timeout;
-        Handshake { out: Outbox::default(), node, peer, mailbox, step: Step::Header, deadline }
+        Handshake {
+            out: Outbox::default(),
+            node,
+            peer,
+            mailbox,
+            step: Step::Header,
+            deadline,
+            mechanism: "",
+            client_properties: TableBuf::new(),
+        }
     }
 
     pub(super) fn deadline(&self) -> Moment {
@@ -159,7 +173,7 @@ impl Handshake {
                 Ok(None)
             }
             (Step::Open(client, tuned), connection::Method::Open(m)) => {
-                self.open(client, &tuned, &m).map_err(caused).map(Some)
+                self.open(client, &tuned, &m, now).map_err(caused).map(Some)
             }
             (_, connection::Method::Close(_)) => {
                 self.out.put_method(0, &connection::CloseOk {});
@@ -193,6 +207,8 @@ impl Handshake {
             heartbeat: limits.heartbeat_s,
         };
         self.out.put_method(0, &tune);
+        self.mechanism = mechanism.name();
+        self.client_properties = m.client_properties.into();
         let product = m.client_properties.lookup("product").and_then(Value::as_str);
         let changes_running_prefetch = matches!(product, Some("py-amqp" | "librabbitmq"));
         let (user, peer) = (credentials.user.into(), self.peer.name.as_str().into());
@@ -226,20 +242,65 @@ impl Handshake {
         check_limit("frame_max", m.frame_max, limits.frame_max, FRAME_MIN_SIZE as u32)
     }
 
-    fn open(&mut self, client: Client, tuned: &connection::TuneOk, m: &connection::Open<'_>) -> Result<Next, Hard> {
+    fn open(
+        &mut self,
+        client: Client,
+        tuned: &connection::TuneOk,
+        m: &connection::Open<'_>,
+        now: Moment,
+    ) -> Result<Next, Hard> {
         let name = &*m.virtual_host;
         let vhost = self.node.vhost(name).ok_or_else(|| Hard::not_allowed(format!("vhost {name} not found")))?;
+        let presence = self.enter(&client, &vhost, tuned, now)?;
         let rights =
             self.node.users.rights(&client.user, name).ok_or_else(|| {
                 Hard::not_allowed(format!("access to vhost '{name}' refused for user '{}'", client.user))
             })?;
         tracing::info!(peer = self.peer.name, user = %client.user, vhost = name, "connection open");
-        let mut link =
-            Link::new(self.node.clone(), vhost, client, rights, self.mailbox.clone(), tuned.frame_max as usize);
+        let id = presence.id();
+        let (node, mailbox) = (self.node.clone(), self.mailbox.clone());
+        let mut link = Link::new(id, node, vhost, client, rights, mailbox, tuned.frame_max as usize);
         link.out = std::mem::take(&mut self.out);
         link.out.put_method(0, &connection::OpenOk::default());
-        let running = Running::new(link, self.peer.clone(), usize::from(tuned.channel_max));
+        let running = Running::new(link, presence, self.peer.clone(), usize::from(tuned.channel_max));
         Ok(Next::Run(Box::new(running), Duration::from_secs(tuned.heartbeat.into())))
+    }
+
+    /// Takes the connection into the roster, unless its virtual host or its user has as many as it may have.
+    fn enter(
+        &mut self,
+        client: &Client,
+        vhost: &Vhost,
+        tuned: &connection::TuneOk,
+        now: Moment,
+    ) -> Result<Presence, Hard> {
+        let facts = Facts {
+            id: self.node.next_connection(),
+            name: client.peer.clone(),
+            addresses: self.peer.addresses,
+            user: client.user.clone(),
+            vhost: vhost.name.clone(),
+            mechanism: self.mechanism,
+            client_properties: std::mem::take(&mut self.client_properties),
+            connected_at_ms: self.node.epoch_s * 1000 + now.since_start().as_millis() as u64,
+            channel_max: tuned.channel_max,
+            frame_max: tuned.frame_max,
+            heartbeat_s: tuned.heartbeat,
+            mailbox: self.mailbox.clone(),
+        };
+        let of_user = self.node.users.user(&client.user).and_then(|user| user.connections_max);
+        let bounds = Bounds { of_vhost: vhost.connections_max(), of_user };
+        self.node.roster.enter(facts, bounds).map_err(|full| {
+            let (user, vhost) = (&client.user, &vhost.name);
+            Hard::not_allowed(match full {
+                Full::Vhost(most) => {
+                    format!("access to vhost '{vhost}' refused for user '{user}': connection limit ({most}) is reached")
+                }
+                Full::User(most) => {
+                    format!("connection refused for user '{user}': user connection limit ({most}) is reached")
+                }
+            })
+        })
     }
 }
 

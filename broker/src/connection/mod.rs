@@ -13,6 +13,7 @@ mod channels;
 mod closing;
 mod handshake;
 mod heartbeat;
+mod mistakes;
 mod running;
 
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use crate::channel::Outbox;
 use crate::failure::Hard;
 use crate::node::Node;
 use crate::queue::{Mailbox, Notice, Turn};
+use crate::roster::Addresses;
 use crate::time::Moment;
 
 use closing::Closing;
@@ -42,16 +44,23 @@ pub(crate) struct Peer {
     pub(crate) name: String,
     /// True on the same machine or in the same process, where users like guest may come from.
     pub(crate) loopback: bool,
+    /// None within the process.
+    pub(crate) addresses: Option<Addresses>,
 }
 
 impl Peer {
     /// A peer at an address.
-    pub(crate) fn at(name: String, address: IpAddr) -> Self {
-        let loopback = match address {
-            IpAddr::V4(v4) => v4.is_loopback(),
-            IpAddr::V6(v6) => v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
-        };
-        Peer { name, loopback }
+    pub(crate) fn over_tcp(addresses: Addresses) -> Self {
+        let name = format!("{} -> {}", addresses.peer, addresses.local);
+        Peer { name, loopback: is_loopback(addresses.peer.ip()), addresses: Some(addresses) }
+    }
+}
+
+/// True on this machine.
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
     }
 }
 

@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use leveret_spec::frame::{self, Frame, FrameError, FrameKind};
-use leveret_spec::{Method, MethodError, ShortStr, basic, channel, connection};
+use leveret_spec::frame::{self, Frame, FrameKind};
+use leveret_spec::{Method, ShortStr, basic, channel, connection};
 
 use super::channels::Channels;
+use super::mistakes;
 use super::{Next, OUTPUT_BYTES_MAX, Peer, Reason};
 use crate::alarms::LOW_ON_MEMORY;
 use crate::channel::{Channel, Content, Link, Outbox};
 use crate::failure::{Failure, Hard, Soft};
 use crate::queue::{Inbox, Notice};
+use crate::roster::Presence;
 use crate::time::Moment;
+
+/// The method that content belongs to.
+const PUBLISH: (u16, u16) = (basic::CLASS, 40);
 
 /// The longest pause of a publisher that is far ahead of its consumers. The limit is the point: a consumer that is stuck
 /// slows its publishers down and never stops them.
@@ -19,6 +24,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(2);
 
 pub(super) struct Running {
     pub(super) link: Link,
+    presence: Presence,
     peer: Peer,
     channels: Channels,
     channel_max: usize,
@@ -31,9 +37,17 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(link: Link, peer: Peer, channel_max: usize) -> Self {
-        let channels = Channels::default();
-        Running { link, peer, channels, channel_max, paused_until: None, blocked: false, inbox: Inbox::default() }
+    pub(super) fn new(link: Link, presence: Presence, peer: Peer, channel_max: usize) -> Self {
+        Running {
+            link,
+            presence,
+            peer,
+            channels: Channels::default(),
+            channel_max,
+            paused_until: None,
+            blocked: false,
+            inbox: Inbox::default(),
+        }
     }
 
     pub(super) fn handle_bytes(&mut self, input: &[u8], _now: Moment) -> (usize, Option<Next>) {
@@ -45,7 +59,7 @@ impl Running {
             let outcome = match frame::parse(rest, payload_max) {
                 Ok(None) => break,
                 Ok(Some((frame, length))) => self.frame(frame, rest, length, payload_max),
-                Err(error) => Err(bad_frame(error, self.link.frame_max)),
+                Err(error) => Err(mistakes::bad_frame(error, self.link.frame_max)),
             };
             match outcome {
                 Ok(Step::Used(length)) => used += length,
@@ -61,16 +75,16 @@ impl Running {
     fn frame(&mut self, frame: Frame<'_>, input: &[u8], length: usize, payload_max: usize) -> Result<Step, Reason> {
         match (frame.kind, frame.channel) {
             (FrameKind::Heartbeat, 0) if frame.payload.is_empty() => Ok(Step::Used(length)),
-            (FrameKind::Heartbeat, 0) => Err(out_of_step(unknown_frame(FrameKind::Heartbeat as u8))),
-            (FrameKind::Heartbeat, _) => Err(Reason::of(Hard::unexpected_frame("heartbeat on a channel other than 0"))),
+            (FrameKind::Heartbeat, 0) => Err(mistakes::unknown_frame(frame.kind as u8, frame.payload)),
+            (FrameKind::Heartbeat, _) => Err(mistakes::misplaced_frame(frame)),
             (FrameKind::Method, 0) => self.connection_method(frame.payload, length),
-            (_, 0) => Err(Reason::of(Hard::unexpected_frame("expected method frame, got non method frame instead"))),
+            (_, 0) => Err(mistakes::misplaced_frame(frame)),
             _ => self.channel_frame(frame, input, length, payload_max).map(Step::Used),
         }
     }
 
     fn connection_method(&mut self, payload: &[u8], length: usize) -> Result<Step, Reason> {
-        let method = Method::decode(payload).map_err(|e| undecodable(e, payload))?;
+        let method = Method::decode(payload).map_err(|e| mistakes::undecodable(e, payload))?;
         let row = method.row();
         match method {
             Method::Connection(connection::Method::Close(m)) => {
@@ -111,12 +125,15 @@ impl Running {
             _ => Some(Content::Body(frame.payload)),
         };
         if let Some(content) = content {
+            // Without a publish before it there is no method that could be named.
+            let (class, method) = if channel.is_between_messages() { (0, 0) } else { PUBLISH };
             let outcome = channel.content(content, &mut self.link);
-            self.settle_failure(outcome, frame.channel, basic::CLASS, 40)?;
+            self.settle_failure(outcome, frame.channel, class, method)?;
             return Ok(length);
         }
-        channel.check_between_messages().map_err(Reason::of)?;
-        let method = Method::decode(frame.payload).map_err(|e| undecodable(e, frame.payload))?;
+        let (class, method) = PUBLISH;
+        channel.check_between_messages().map_err(|failure| Reason { class, method, ..Reason::of(failure) })?;
+        let method = Method::decode(frame.payload).map_err(|e| mistakes::undecodable(e, frame.payload))?;
         let mut used = length;
         let outcome = match &method {
             Method::Basic(basic::Method::Publish(publish)) => {
@@ -141,17 +158,17 @@ impl Running {
     /// A method that has to find everything done that was sent before it.
     fn handle_alone(&mut self, number: u16, method: Method<'_>) -> Result<(), Failure> {
         self.settle();
-        match self.channels.of_mut(number) {
-            Some(channel) => channel.handle(method, &mut self.link),
-            None => Ok(()),
-        }
+        let Some(channel) = self.channels.of_mut(number) else { return Ok(()) };
+        let outcome = channel.handle(method, &mut self.link);
+        channel.store_figures();
+        outcome
     }
 
     fn open_channel(&mut self, frame: Frame<'_>) -> Result<(), Reason> {
         if frame.kind != FrameKind::Method {
             return Err(Reason::of(Hard::unexpected_frame("expected method frame, got non method frame instead")));
         }
-        let method = Method::decode(frame.payload).map_err(|e| undecodable(e, frame.payload))?;
+        let method = Method::decode(frame.payload).map_err(|e| mistakes::undecodable(e, frame.payload))?;
         let row = method.row();
         let caused = |failure| Reason { class: row.class, method: row.method, ..Reason::of(failure) };
         let Method::Channel(channel::Method::Open(_)) = method else {
@@ -163,7 +180,15 @@ impl Running {
                 "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
             ))));
         }
-        self.channels.add(Channel::new(frame.channel));
+        let channel = Channel::new(frame.channel);
+        let user = &self.link.client.user;
+        let of_user = self.link.node.users.user(user).and_then(|user| user.channels_max);
+        self.presence.open_channel(channel.figures().clone(), of_user).map_err(|most| {
+            caused(Hard::not_allowed(format!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of {most}"
+            )))
+        })?;
+        self.channels.add(channel);
         self.link.out.put_method(frame.channel, &channel::OpenOk::default());
         Ok(())
     }
@@ -189,6 +214,7 @@ impl Running {
             channel.shut_down(&mut self.link);
         }
         self.channels.remove(number);
+        self.presence.close_channel(number);
         self.link.out.put_method(number, &channel::CloseOk {});
     }
 
@@ -217,6 +243,7 @@ impl Running {
         let Some(channel) = self.channels.of_mut(number) else { return };
         channel.shut_down(&mut self.link);
         channel.closing = true;
+        self.presence.close_channel(number);
         let reply_text = ShortStr::cut(&text);
         let close = channel::Close { reply_code: failure.code.code(), reply_text, class_id, method_id };
         self.link.out.put_method(number, &close);
@@ -290,11 +317,17 @@ impl Running {
         }
         let mut inbox = std::mem::take(&mut self.inbox);
         self.link.mailbox.collect(&mut inbox);
+        let mut served = None;
         for delivery in inbox.deliveries.drain(..) {
+            if served.is_some_and(|served| served != delivery.channel) {
+                self.channels.store_unacked(served);
+            }
+            served = Some(delivery.channel);
             if let Some(channel) = self.channels.of_mut(delivery.channel) {
                 channel.deliver(delivery, &mut self.link);
             }
         }
+        self.channels.store_unacked(served);
         for (number, source) in inbox.stalled.drain(..) {
             if let Some(channel) = self.channels.of_mut(number) {
                 channel.resume_consumer(source, &mut self.link);
@@ -346,38 +379,4 @@ enum Step {
     /// Bytes used.
     Used(usize),
     ClosedByClient(usize),
-}
-
-fn out_of_step(failure: Hard) -> Reason {
-    Reason { in_step: false, ..Reason::of(failure) }
-}
-
-fn unknown_frame(kind: u8) -> Hard {
-    Hard::frame_error(format!("type {kind}, all octets = <<>>: unknown_frame"))
-}
-
-fn bad_frame(error: FrameError, frame_max: usize) -> Reason {
-    out_of_step(match error {
-        FrameError::TooLarge { kind, size } => {
-            let max = frame::payload_max(frame_max);
-            Hard::frame_error(format!("type {kind}, all octets = <<>>: {{frame_too_large,{size},{max}}}"))
-        }
-        FrameError::UnknownKind { kind, .. } => unknown_frame(kind),
-        FrameError::BadEnd { kind, end } => {
-            Hard::frame_error(format!("type {kind}, all octets = <<>>: {{invalid_frame_end_marker,{end}}}"))
-        }
-    })
-}
-
-fn undecodable(error: MethodError, payload: &[u8]) -> Reason {
-    match error {
-        MethodError::Unknown { class, method } => {
-            Reason { class, method, ..Reason::of(Hard::command_invalid("unimplemented method")) }
-        }
-        MethodError::Malformed { class, method, .. } => {
-            let shown: Vec<String> = payload.iter().skip(4).take(64).map(u8::to_string).collect();
-            let failure = Hard::frame_error(format!("cannot decode <<{}>>", shown.join(",")));
-            Reason { class, method, ..Reason::of(failure) }
-        }
-    }
 }

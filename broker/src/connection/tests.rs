@@ -32,7 +32,7 @@ fn bytes(text: &str) -> ShortBytes<'_> {
 
 impl Client {
     fn connect(node: &Arc<Node>) -> Self {
-        let peer = Peer { name: "test".into(), loopback: true };
+        let peer = Peer { name: "test".into(), loopback: true, addresses: None };
         Client {
             connection: Connection::new(node.clone(), peer, Moment::default()),
             now: Moment::default(),
@@ -366,7 +366,7 @@ fn a_bad_frame_closes_the_connection_and_nothing_more_is_heard() {
         (&[1, 0, 1, 0, 2, 0, 1][..], "501 FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,131073,131064}"),
         (&[8, 0, 0, 0, 0, 0, 0, 0], "501 FRAME_ERROR - type 8, all octets = <<>>: {invalid_frame_end_marker,0}"),
         (&[5, 0, 0, 0, 0, 0, 0, 0xCE], "501 FRAME_ERROR - type 5, all octets = <<>>: unknown_frame"),
-        (&[8, 0, 1, 0, 0, 0, 0, 0xCE], "505 UNEXPECTED_FRAME - heartbeat on a channel other than 0"),
+        (&[8, 0, 1, 0, 0, 0, 0, 0xCE], "505 UNEXPECTED_FRAME - type 8, all octets = <<>>"),
         (&[1, 0, 1, 0, 0, 0, 4, 0, 60, 0, 99, 0xCE], "503 COMMAND_INVALID - unimplemented method"),
         (&[1, 0, 1, 0, 0, 0, 5, 0, 60, 0, 20, 0, 0xCE], "501 FRAME_ERROR - cannot decode <<0>>"),
     ] {

@@ -124,6 +124,11 @@ impl Exchange {
         true
     }
 
+    /// True if there is a binding like it.
+    pub(crate) fn has(&self, binding: &Binding) -> bool {
+        self.bindings.read().all.contains(binding)
+    }
+
     /// Removes a binding; false if there is none like it.
     pub(crate) fn unbind(&self, binding: &Binding) -> bool {
         let mut bindings = self.bindings.write();
@@ -146,7 +151,6 @@ impl Exchange {
     }
 
     /// The policy that holds.
-    #[allow(dead_code, reason = "administration comes with the HTTP API")]
     pub(crate) fn applied(&self) -> Option<Arc<Applied>> {
         self.applied.read().clone()
     }
@@ -160,6 +164,11 @@ impl Exchange {
             Term::Text(name) => Some(name.clone()),
             _ => None,
         }
+    }
+
+    /// Its bindings, in no order.
+    pub(crate) fn bindings(&self) -> Vec<Arc<Binding>> {
+        self.bindings.read().all.iter().cloned().collect()
     }
 
     /// True if nothing is bound to it as a source.

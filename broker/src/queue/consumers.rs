@@ -40,6 +40,11 @@ impl SharedLimit {
         self.limit.load(Ordering::Relaxed) != 0
     }
 
+    /// 0 is no limit.
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set(&self, limit: u16) {
         self.limit.store(limit.into(), Ordering::Relaxed);
     }
@@ -173,6 +178,11 @@ impl Consumers {
 
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// False for one that waits for the single active consumer to go.
+    pub(crate) fn is_served(&self, key: ConsumerKey) -> bool {
+        !self.single || self.active == Some(key.slot)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -80,6 +80,18 @@ struct State {
     deleted: bool,
 }
 
+/// What there is in a queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) ready: usize,
+    pub(crate) unacked: usize,
+    pub(crate) consumers: usize,
+    /// What the ready messages take.
+    pub(crate) bytes: usize,
+    /// What their bodies take.
+    pub(crate) body_bytes: usize,
+}
+
 /// What a batch of publishes met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepted {
@@ -139,7 +151,6 @@ impl Queue {
     }
 
     /// The policy that holds.
-    #[allow(dead_code, reason = "administration comes with the HTTP API")]
     pub(crate) fn applied(&self) -> Option<Arc<Applied>> {
         self.state.lock().applied.clone()
     }
@@ -316,6 +327,23 @@ impl Queue {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.ready.len(), state.consumers.len())
+    }
+
+    /// What there is in it.
+    pub(crate) fn figures(&self) -> Figures {
+        let state = self.state.lock();
+        Figures {
+            ready: state.ready.len(),
+            unacked: state.unacked,
+            consumers: state.consumers.len(),
+            bytes: state.ready.bytes(),
+            body_bytes: state.ready.body_bytes(),
+        }
+    }
+
+    /// True if a consumer is served: with x-single-active-consumer only one of them is.
+    pub(crate) fn is_served(&self, key: ConsumerKey) -> bool {
+        self.state.lock().consumers.is_served(key)
     }
 
     /// A declaration of a queue that exists keeps it from expiring.

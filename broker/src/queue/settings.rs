@@ -66,20 +66,21 @@ enum Kind {
 /// Milliseconds in ten years, RabbitMQ's longest time.
 const TEN_YEARS_MS: i64 = 315_360_000_000;
 
-/// Arguments that are checked, and compared when a queue is declared again.
+/// Arguments that are checked, and compared when a queue is declared again, in RabbitMQ's order: the first that does not
+/// hold is named.
 const KNOWN: &[(&str, Kind)] = &[
-    ("x-max-priority", Kind::Integer(0..=255)),
     ("x-expires", Kind::Integer(1..=TEN_YEARS_MS)),
     ("x-message-ttl", Kind::Integer(0..=TEN_YEARS_MS)),
-    ("x-max-length", Kind::Integer(0..=i64::MAX)),
-    ("x-max-length-bytes", Kind::Integer(0..=i64::MAX)),
-    ("x-delivery-limit", Kind::Integer(-1..=i64::MAX)),
     ("x-dead-letter-exchange", Kind::Text(&[])),
     ("x-dead-letter-routing-key", Kind::Text(&[])),
+    ("x-max-length", Kind::Integer(0..=i64::MAX)),
+    ("x-max-length-bytes", Kind::Integer(0..=i64::MAX)),
+    ("x-max-priority", Kind::Integer(0..=255)),
     ("x-overflow", Kind::Text(&["drop-head", "reject-publish", "reject-publish-dlx"])),
     ("x-queue-mode", Kind::Text(&["default", "lazy"])),
-    ("x-queue-type", Kind::Text(&["classic", "quorum"])),
     ("x-single-active-consumer", Kind::Boolean),
+    ("x-queue-type", Kind::Text(&["classic", "quorum"])),
+    ("x-delivery-limit", Kind::Integer(-1..=i64::MAX)),
 ];
 
 impl Settings {
@@ -177,10 +178,10 @@ fn invalid(name: &str, place: &dyn Display, why: impl Display) -> Soft {
 }
 
 fn check(name: &str, kind: &Kind, value: Value<'_>, place: &dyn Display) -> Result<(), Soft> {
-    let unacceptable = || invalid(name, place, format_args!("{{unacceptable_type,{}}}", argument_type(value)));
+    let expected = |what| invalid(name, place, format_args!("\"expected {what}, got {}\"", argument_type(value)));
     match (kind, value) {
         (Kind::Integer(range), _) => {
-            let number = value.as_i64().ok_or_else(unacceptable)?;
+            let number = value.as_i64().ok_or_else(|| expected("integer"))?;
             if range.contains(&number) {
                 return Ok(());
             }
@@ -199,14 +200,16 @@ fn check(name: &str, kind: &Kind, value: Value<'_>, place: &dyn Display) -> Resu
             if allowed.is_empty() || allowed.iter().any(|a| a.as_bytes() == text) {
                 return Ok(());
             }
-            Err(invalid(name, place, format_args!("{{invalid_value,<<\"{}\">>}}", String::from_utf8_lossy(text))))
+            let what = name.trim_start_matches("x-").replace('-', "_");
+            Err(invalid(name, place, format_args!("invalid_{what}")))
         }
         (Kind::Text(_), _) if name.starts_with("x-dead-letter") => {
             let text = format!("invalid type '{}' for arg '{name}' in {place}", argument_type(value));
             Err(Soft::precondition_failed(text))
         }
         (Kind::Boolean, Value::Bool(_)) => Ok(()),
-        _ => Err(unacceptable()),
+        (Kind::Boolean, _) => Err(expected("boolean")),
+        (Kind::Text(_), _) => Err(invalid(name, place, format_args!("{{unacceptable_type,{}}}", argument_type(value)))),
     }
 }
 
@@ -268,8 +271,9 @@ mod tests {
             (
                 "x-max-length",
                 "1".into(),
-                "invalid arg 'x-max-length' for queue 'q' in vhost '/': {unacceptable_type,longstr}",
+                "invalid arg 'x-max-length' for queue 'q' in vhost '/': \"expected integer, got longstr\"",
             ),
+            ("x-overflow", "spill".into(), "invalid arg 'x-overflow' for queue 'q' in vhost '/': invalid_overflow"),
             (
                 "x-max-priority",
                 Value::I32(256),

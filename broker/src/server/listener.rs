@@ -9,13 +9,15 @@ use tokio::sync::watch;
 
 use super::{Shared, StartError};
 use crate::connection::Peer;
+use crate::roster::Addresses;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1024;
 /// The pause after a failed accept, which would fail again at once: no file descriptors, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+/// Listens; `flag` is what the address was given with.
+pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, StartError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
@@ -28,7 +30,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
             std::io::ErrorKind::PermissionDenied => " - ports below 1024 need privileges",
             _ => "",
         };
-        StartError(format!("--listen {address}: {error}{hint}"))
+        StartError(format!("--{flag} {address}: {error}{hint}"))
     })
 }
 
@@ -53,6 +55,7 @@ fn serve(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let local = stream.local_addr().map(|a| a.to_string()).unwrap_or_default();
-    shared.serve(stream, Peer::at(format!("{address} -> {local}"), address.ip()));
+    // A socket that has no address any more is gone.
+    let Ok(local) = stream.local_addr() else { return };
+    shared.serve(stream, Peer::over_tcp(Addresses { peer: address, local }));
 }

@@ -45,6 +45,8 @@ pub struct Broker {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     url: Option<String>,
+    #[cfg(feature = "management")]
+    http: Option<SocketAddr>,
     /// Set to true when the broker ends.
     stop: watch::Sender<bool>,
     /// Closes when the last task has ended.
@@ -106,12 +108,25 @@ impl Broker {
         tokio::spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
         let mut addresses = vec![];
         for address in &config.amqp {
-            let listener = listener::bind(*address).await?;
+            let listener = listener::bind(*address, "listen").await?;
             addresses.push(listener.local_addr().map_err(|e| StartError(e.to_string()))?);
             tokio::spawn(listener::accept(listener, shared.clone(), stopped.clone()));
         }
         let url = addresses.first().map(|address| url_of(*address, &config));
-        Ok(Broker { shared, addresses, url, stop, ended })
+        #[cfg(feature = "management")]
+        let http = match config.http {
+            Some(address) => Some(shared.serve_http(address, &addresses, &config, stopped).await?),
+            None => None,
+        };
+        Ok(Broker {
+            shared,
+            addresses,
+            url,
+            #[cfg(feature = "management")]
+            http,
+            stop,
+            ended,
+        })
     }
 
     /// Where AMQP clients connect, with the real ports.
@@ -124,10 +139,23 @@ impl Broker {
         self.url.as_deref()
     }
 
+    /// Where the HTTP management API listens, with the real port; none if it does not.
+    #[cfg(feature = "management")]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// The URL in front of the HTTP management API's paths, such as `http://127.0.0.1:15672`; none if it does not listen.
+    #[cfg(feature = "management")]
+    pub fn http_url(&self) -> Option<String> {
+        self.http.map(|address| format!("http://{}", reachable(address)))
+    }
+
     /// A connection without a socket, within the process: the client's end of a stream that speaks AMQP.
     pub fn connect(&self) -> DuplexStream {
         let (client, server) = tokio::io::duplex(IN_PROCESS_BYTES);
-        let peer = Peer { name: "in process".into(), loopback: true };
+        let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
+        let peer = Peer { name: format!("in process {number}"), loopback: true, addresses: None };
         self.shared.serve(server, peer);
         client
     }
@@ -182,6 +210,34 @@ impl Shared {
         });
     }
 
+    /// Serves the HTTP management API; where, with the real port.
+    #[cfg(feature = "management")]
+    async fn serve_http(
+        &self,
+        address: SocketAddr,
+        amqp: &[SocketAddr],
+        config: &Config,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<SocketAddr, StartError> {
+        use crate::management::{self, Api, Listener};
+
+        let listener = listener::bind(address, "http").await?;
+        let address = listener.local_addr().map_err(|e| StartError(e.to_string()))?;
+        let mut listeners: Vec<_> = amqp.iter().map(|&address| Listener { protocol: "amqp", address }).collect();
+        listeners.push(Listener { protocol: "http", address });
+        if !connection::is_loopback(address.ip()) {
+            tracing::warn!(%address, "the HTTP API has no TLS: passwords can be read on the way to it");
+        }
+        let memory_limit = memory::limit(config.memory_limit);
+        let clock = self.clock;
+        let clock = Box::new(move || clock.now());
+        let api = Api { node: self.node.clone(), clock, listeners, memory_limit };
+        if let Some(alive) = self.alive.lock().clone() {
+            tokio::spawn(management::run(listener, Arc::new(api), stopped, alive));
+        }
+        Ok(address)
+    }
+
     fn close_all(&self) {
         let mailboxes: Vec<_> = self.connections.lock().values().cloned().collect();
         for mailbox in mailboxes {
@@ -191,9 +247,14 @@ impl Shared {
     }
 }
 
-fn url_of(address: SocketAddr, config: &Config) -> String {
+/// Where to connect to reach a listener on this machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
     let host = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
-    let authority = SocketAddr::new(host, address.port());
+    SocketAddr::new(host, address.port())
+}
+
+fn url_of(address: SocketAddr, config: &Config) -> String {
+    let authority = reachable(address);
     let (user, password) = (escape(&config.default_user), escape(config.default_password.reveal()));
     format!("amqp://{user}:{password}@{authority}/{}", escape(&config.default_vhost))
 }

@@ -39,14 +39,25 @@ impl Vhost {
         Ok(())
     }
 
-    /// Removes a binding, if it exists.
-    pub(crate) fn unbind(&self, ends: Ends, key: &[u8], arguments: Table<'_>) {
+    /// Removes a binding, if it exists and `permitted` allows it then.
+    ///
+    /// # Errors
+    /// What `permitted` says.
+    pub(crate) fn unbind(
+        &self,
+        ends: Ends,
+        key: &[u8],
+        arguments: Table<'_>,
+        permitted: impl FnOnce(&Destination) -> Result<(), Soft>,
+    ) -> Result<(), Soft> {
         let Ends { source, destination } = ends;
         let binding = Binding { destination, key: key.into(), arguments: arguments.into() };
         let mut topology = self.topology.lock();
-        if !source.unbind(&binding) {
-            return;
+        if !source.has(&binding) {
+            return Ok(());
         }
+        permitted(&binding.destination)?;
+        source.unbind(&binding);
         let id = binding.destination.id();
         if let Some(sources) = topology.get_mut(&id) {
             sources.retain(|(_, other)| **other != binding);
@@ -56,6 +67,12 @@ impl Vhost {
         }
         self.remove_if_abandoned(&source, &mut topology);
         self.topology_changed();
+        Ok(())
+    }
+
+    /// The bindings that lead to a destination, with the exchanges that hold them.
+    pub(crate) fn bindings_to(&self, destination: &DestinationId) -> Vec<(Arc<Exchange>, Arc<Binding>)> {
+        self.topology.lock().get(destination).cloned().unwrap_or_default()
     }
 
     /// Removes every binding that leads to a destination.

@@ -8,6 +8,7 @@ mod bindings;
 mod dead_letters;
 mod equivalence;
 mod exchanges;
+mod metadata;
 mod policies;
 mod queues;
 mod replies;
@@ -27,6 +28,7 @@ use crate::policy::{Policies, Target};
 use crate::queue::{Queue, Timers};
 
 pub(crate) use bindings::Ends;
+pub(crate) use metadata::Metadata;
 pub(crate) use queues::DeleteCondition;
 pub(crate) use replies::{REPLY_PREFIX, REPLY_TO, is_reply_name};
 pub(crate) use routing::Routed;
@@ -39,6 +41,7 @@ pub(crate) struct Vhost {
     /// What stands behind the names that direct reply-to gives out. They are in no list and take no bindings.
     replies: DashMap<Arc<str>, Arc<Queue>>,
     policies: RwLock<Policies>,
+    metadata: RwLock<Metadata>,
     /// True while the firehose is on.
     traced: AtomicBool,
     timers: Arc<Timers>,
@@ -61,6 +64,7 @@ impl Vhost {
             queues: DashMap::new(),
             replies: DashMap::new(),
             policies: RwLock::default(),
+            metadata: RwLock::default(),
             traced: AtomicBool::new(false),
             timers,
             topology: Mutex::default(),
@@ -80,7 +84,6 @@ impl Vhost {
     }
 
     /// Switches the firehose.
-    #[allow(dead_code, reason = "administration comes with the HTTP API")]
     pub(crate) fn set_traced(&self, traced: bool) {
         self.traced.store(traced, Ordering::Relaxed);
     }
@@ -112,6 +115,20 @@ impl Vhost {
     pub(crate) fn exchange(&self, name: &str) -> Result<Arc<Exchange>, Soft> {
         let found = self.exchanges.get(name).map(|exchange| exchange.value().clone());
         found.ok_or_else(|| Soft::not_found(format!("no exchange '{name}' in vhost '{}'", self.name)))
+    }
+
+    /// Every queue, in the order of the names.
+    pub(crate) fn all_queues(&self) -> Vec<Arc<Queue>> {
+        let mut all: Vec<_> = self.queues.iter().map(|queue| queue.value().clone()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Every exchange but the default one, in the order of the names.
+    pub(crate) fn all_exchanges(&self) -> Vec<Arc<Exchange>> {
+        let mut all: Vec<_> = self.exchanges.iter().map(|exchange| exchange.value().clone()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 
     fn insert_exchange(&self, name: &str, declaration: exchange::Declaration) -> Arc<Exchange> {

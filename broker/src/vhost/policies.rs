@@ -1,7 +1,5 @@
 //! The policies of a virtual host, and the queues and exchanges that they hold for.
 
-#![allow(dead_code, reason = "administration comes with the HTTP API")]
-
 use std::sync::Arc;
 
 use super::Vhost;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use leveret_spec::ShortBytes;
+
 use super::{Vhost, equivalence};
 use crate::exchange::{DestinationId, RESERVED_PREFIX};
 use crate::failure::Soft;
@@ -28,16 +30,32 @@ impl Vhost {
         declaration: Declaration,
         now: Moment,
     ) -> Result<(Arc<Queue>, bool), Soft> {
+        if name.starts_with(RESERVED_PREFIX) {
+            return Err(Soft::access_refused(format!("queue name '{name}' contains reserved prefix 'amq.*'")));
+        }
+        let declaration = self.with_default_type(declaration);
         let _topology = self.topology.lock();
         if let Ok(existing) = self.queue(name) {
             equivalence::check_queue(&existing, &declaration)?;
             existing.renew(now);
             return Ok((existing, false));
         }
-        if name.starts_with(RESERVED_PREFIX) {
-            return Err(Soft::access_refused(format!("queue name '{name}' contains reserved prefix 'amq.*'")));
-        }
         self.create_queue(name, declaration, now).map(|queue| (queue, true))
+    }
+
+    /// A declaration that names no type gets the virtual host's, unless its queue may end by itself.
+    fn with_default_type(&self, mut declaration: Declaration) -> Declaration {
+        const TYPE: &str = "x-queue-type";
+        let Declaration { durable, owner, auto_delete, arguments } = &mut declaration;
+        if *durable
+            && owner.is_none()
+            && !*auto_delete
+            && arguments.as_table().lookup(TYPE).is_none()
+            && let Some(kind) = &self.metadata.read().default_queue_type
+        {
+            arguments.push(ShortBytes::try_from(TYPE).unwrap_or_default(), kind.as_str().into());
+        }
+        declaration
     }
 
     /// Creates a queue under a name that the broker has made up; `None` if somebody has it.
@@ -60,6 +78,11 @@ impl Vhost {
     fn create_queue(&self, name: &str, declaration: Declaration, now: Moment) -> Result<Arc<Queue>, Soft> {
         let place = format!("queue '{name}' in vhost '{}'", self.name);
         let settings = Settings::of(declaration.arguments.as_table(), &place)?;
+        if let Some(most) = self.queues_max().filter(|&most| self.queues.len() >= most) {
+            let text =
+                format!("cannot declare queue '{name}': queue limit in vhost '{}' ({most}) is reached", self.name);
+            return Err(Soft::precondition_failed(text));
+        }
         let name: Arc<str> = name.into();
         let queue = Queue::new(name.clone(), self.name.clone(), declaration, settings, self.timers.clone(), now);
         let applied = self.policies.read().effective(queue.policy_target(), &name);

@@ -102,7 +102,8 @@ fn the_generation_changes_with_every_route() {
     assert!(changed());
     bind(&vhost, &x, Destination::Queue(q.clone()), "");
     assert!(!changed(), "the binding was there");
-    vhost.unbind(Ends { source: x, destination: Destination::Queue(q.clone()) }, b"", Default::default());
+    let ends = Ends { source: x, destination: Destination::Queue(q.clone()) };
+    vhost.unbind(ends, b"", Default::default(), |_| Ok(())).unwrap();
     assert!(changed());
     vhost.delete_queue(&q, DeleteCondition::default(), &mut Turn::default()).unwrap();
     assert!(changed());

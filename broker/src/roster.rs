@@ -1,0 +1,302 @@
+//! Who is here: the open connections with their channels and consumers, for those who list, count and close them.
+//!
+//! An entry is written by its own connection and read by everybody. Figures are stored at the end of a turn, never per
+//! message, and nobody waits for them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+
+use leveret_spec::TableBuf;
+use parking_lot::Mutex;
+
+use crate::queue::{ConnectionId, ConsumerKey, Mailbox, Queue};
+
+/// The open connections of one broker.
+#[derive(Default)]
+pub(crate) struct Roster(Mutex<Members>);
+
+#[derive(Default)]
+struct Members {
+    connections: BTreeMap<u64, Arc<Connection>>,
+    users: HashMap<Arc<str>, Usage>,
+    vhosts: HashMap<Arc<str>, usize>,
+}
+
+/// What one user has open.
+#[derive(Default)]
+struct Usage {
+    connections: usize,
+    channels: usize,
+}
+
+/// Both ends of a connection over TCP.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+}
+
+/// What is known of a connection from its start.
+pub(crate) struct Facts {
+    pub(crate) id: ConnectionId,
+    /// `peer:port -> host:port`.
+    pub(crate) name: Arc<str>,
+    /// None within the process.
+    pub(crate) addresses: Option<Addresses>,
+    pub(crate) user: Arc<str>,
+    pub(crate) vhost: Arc<str>,
+    pub(crate) mechanism: &'static str,
+    pub(crate) client_properties: TableBuf,
+    /// Since 1970.
+    pub(crate) connected_at_ms: u64,
+    pub(crate) channel_max: u16,
+    pub(crate) frame_max: u32,
+    pub(crate) heartbeat_s: u16,
+    /// Where it can be told to close.
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// An open connection.
+pub(crate) struct Connection {
+    pub(crate) facts: Facts,
+    channels: Mutex<BTreeMap<u16, Arc<Channel>>>,
+}
+
+/// How many connections there may be; none is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    pub(crate) of_vhost: Option<usize>,
+    pub(crate) of_user: Option<usize>,
+}
+
+/// The bound that a new connection would break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Vhost(usize),
+    User(usize),
+}
+
+/// An open channel: what its connection tells of it.
+#[derive(Default)]
+pub(crate) struct Channel {
+    pub(crate) number: u16,
+    pub(crate) confirms: AtomicBool,
+    pub(crate) transactional: AtomicBool,
+    pub(crate) prefetch: AtomicU16,
+    pub(crate) shared_prefetch: AtomicU32,
+    pub(crate) unacked: AtomicU32,
+    consumers: Mutex<BTreeMap<Box<str>, Consumer>>,
+}
+
+/// A consumer.
+#[derive(Clone)]
+pub(crate) struct Consumer {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) key: ConsumerKey,
+    pub(crate) no_ack: bool,
+    pub(crate) exclusive: bool,
+    pub(crate) prefetch: u16,
+    pub(crate) arguments: TableBuf,
+}
+
+/// A connection's place in the roster, which ends with it.
+pub(crate) struct Presence {
+    roster: Arc<Roster>,
+    connection: Arc<Connection>,
+}
+
+impl Roster {
+    /// Takes a connection in, if the bounds allow another one.
+    pub(crate) fn enter(self: &Arc<Self>, facts: Facts, bounds: Bounds) -> Result<Presence, Full> {
+        let mut members = self.0.lock();
+        let of_vhost = members.vhosts.get(&facts.vhost).copied().unwrap_or(0);
+        if let Some(most) = bounds.of_vhost.filter(|&most| of_vhost >= most) {
+            return Err(Full::Vhost(most));
+        }
+        let of_user = members.users.get(&facts.user).map_or(0, |usage| usage.connections);
+        if let Some(most) = bounds.of_user.filter(|&most| of_user >= most) {
+            return Err(Full::User(most));
+        }
+        let connection = Arc::new(Connection { facts, channels: Mutex::default() });
+        *members.vhosts.entry(connection.facts.vhost.clone()).or_default() += 1;
+        members.users.entry(connection.facts.user.clone()).or_default().connections += 1;
+        members.connections.insert(connection.facts.id.0, connection.clone());
+        Ok(Presence { roster: self.clone(), connection })
+    }
+
+    fn leave(&self, connection: &Connection) {
+        let channels = std::mem::take(&mut *connection.channels.lock()).len();
+        let Facts { id, user, vhost, .. } = &connection.facts;
+        let mut members = self.0.lock();
+        members.connections.remove(&id.0);
+        if let Some(count) = members.vhosts.get_mut(vhost) {
+            *count -= 1;
+            if *count == 0 {
+                members.vhosts.remove(vhost);
+            }
+        }
+        if let Some(usage) = members.users.get_mut(user) {
+            usage.connections -= 1;
+            usage.channels -= channels;
+            if usage.connections == 0 {
+                members.users.remove(user);
+            }
+        }
+    }
+
+    /// All connections, the oldest first.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.0.lock().connections.values().cloned().collect()
+    }
+
+    /// The connection of that number.
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.0.lock().connections.get(&id.0).cloned()
+    }
+}
+
+impl Presence {
+    /// The connection's number.
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.connection.facts.id
+    }
+
+    /// Adds a channel, unless its user has `most` already.
+    pub(crate) fn open_channel(&self, channel: Arc<Channel>, most: Option<usize>) -> Result<(), usize> {
+        let mut members = self.roster.0.lock();
+        if let Some(usage) = members.users.get_mut(&self.connection.facts.user) {
+            if let Some(most) = most.filter(|&most| usage.channels >= most) {
+                return Err(most);
+            }
+            usage.channels += 1;
+        }
+        self.connection.channels.lock().insert(channel.number, channel);
+        Ok(())
+    }
+
+    /// Takes a channel out.
+    pub(crate) fn close_channel(&self, number: u16) {
+        let mut members = self.roster.0.lock();
+        if self.connection.channels.lock().remove(&number).is_some()
+            && let Some(usage) = members.users.get_mut(&self.connection.facts.user)
+        {
+            usage.channels -= 1;
+        }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.roster.leave(&self.connection);
+    }
+}
+
+impl Connection {
+    /// Its channels, in the order of their numbers.
+    pub(crate) fn channels(&self) -> Vec<Arc<Channel>> {
+        self.channels.lock().values().cloned().collect()
+    }
+
+    /// How many channels it has.
+    pub(crate) fn channel_count(&self) -> usize {
+        self.channels.lock().len()
+    }
+}
+
+impl Channel {
+    pub(crate) fn new(number: u16) -> Self {
+        Channel { number, ..Channel::default() }
+    }
+
+    /// Its consumers by tag.
+    pub(crate) fn consumers(&self) -> Vec<(Box<str>, Consumer)> {
+        self.consumers.lock().iter().map(|(tag, consumer)| (tag.clone(), consumer.clone())).collect()
+    }
+
+    /// How many consumers it has.
+    pub(crate) fn consumer_count(&self) -> usize {
+        self.consumers.lock().len()
+    }
+
+    pub(crate) fn add_consumer(&self, tag: &str, consumer: Consumer) {
+        self.consumers.lock().insert(tag.into(), consumer);
+    }
+
+    pub(crate) fn remove_consumer(&self, tag: &str) {
+        self.consumers.lock().remove(tag);
+    }
+
+    /// The prefetch of consumers that run has changed.
+    pub(crate) fn set_running_prefetch(&self, prefetch: u16) {
+        self.consumers.lock().values_mut().for_each(|consumer| consumer.prefetch = prefetch);
+    }
+
+    /// Forgets the consumers of a channel that ends.
+    pub(crate) fn clear_consumers(&self) {
+        self.consumers.lock().clear();
+    }
+
+    /// Stores how many deliveries are unsettled.
+    #[inline]
+    pub(crate) fn store_unacked(&self, count: usize) {
+        self.unacked.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(id: u64, user: &str) -> Facts {
+        Facts {
+            id: ConnectionId(id),
+            name: format!("c{id}").into(),
+            addresses: None,
+            user: user.into(),
+            vhost: "/".into(),
+            mechanism: "PLAIN",
+            client_properties: TableBuf::new(),
+            connected_at_ms: 0,
+            channel_max: 0,
+            frame_max: 0,
+            heartbeat_s: 0,
+            mailbox: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_connection_is_listed_as_long_as_it_is_there() {
+        let roster = Arc::<Roster>::default();
+        let presence = roster.enter(facts(1, "u"), Bounds::default()).ok();
+        assert_eq!(roster.connections().len(), 1);
+        drop(presence);
+        assert!(roster.connections().is_empty() && roster.connection(ConnectionId(1)).is_none());
+    }
+
+    #[test]
+    fn bounds_count_what_is_open_and_nothing_else() {
+        let roster = Arc::<Roster>::default();
+        let bounds = Bounds { of_vhost: Some(2), of_user: Some(1) };
+        let first = roster.enter(facts(1, "u"), bounds).ok();
+        assert_eq!(roster.enter(facts(2, "u"), bounds).err(), Some(Full::User(1)));
+        let _second = roster.enter(facts(3, "v"), bounds).ok();
+        assert_eq!(roster.enter(facts(4, "w"), bounds).err(), Some(Full::Vhost(2)));
+        drop(first);
+        assert!(roster.enter(facts(5, "u"), bounds).is_ok());
+    }
+
+    #[test]
+    fn channels_are_counted_for_their_user_over_all_connections() {
+        let roster = Arc::<Roster>::default();
+        let enter = |id| roster.enter(facts(id, "u"), Bounds::default()).ok().unwrap();
+        let (a, b) = (enter(1), enter(2));
+        let open = |presence: &Presence, number| presence.open_channel(Arc::new(Channel::new(number)), Some(2));
+        assert_eq!((open(&a, 1), open(&b, 1), open(&a, 2)), (Ok(()), Ok(()), Err(2)));
+        b.close_channel(1);
+        assert_eq!(open(&a, 2), Ok(()));
+        drop(a);
+        assert_eq!(open(&b, 7), Ok(()));
+    }
+}
