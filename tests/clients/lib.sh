@@ -53,8 +53,11 @@ debian_source() {
   local options=(-q -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts="$apt/empty"
     -o Dir::State::lists="$apt/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
   again apt-get "${options[@]}" update || die "apt-get update for sources failed"
-  (cd "$apt/archives" && again apt-get "${options[@]}" source --download-only "$package")
-  tarball=$(find "$apt/archives" -name "${package}_*.orig.tar.*" ! -name '*.asc' | head -1)
+  # What Debian adds to the upstream tarball is not needed, and a mirror may lack it.
+  tarball() { find "$apt/archives" -name "${package}_*.orig.tar.*" ! -name '*.asc' | grep -m 1 .; }
+  get() { (cd "$apt/archives" && apt-get "${options[@]}" source --download-only "$package") || tarball; }
+  again get
+  tarball=$(tarball)
   [ -n "$tarball" ] || die "no upstream tarball of the Debian source package $package"
   rm -rf "$target" && mkdir -p "$target" && tar xf "$tarball" -C "$target" --strip-components=1 &&
     touch "$target/.complete"
@@ -80,6 +83,21 @@ pypi_source() {
     die "pip download $1==$version failed"
   rm -rf "$source" && mkdir -p "$source" && tar xf "$downloads/$1-$version.tar.gz" -C "$source" --strip-components=1 &&
     touch "$source/.complete"
+}
+
+# crate_source NAME VERSION: unpacks a crate as it was published, its tests with it, and sets $source.
+crate_source() {
+  local fetch=$cache/crates/$1-$2 manifest
+  source=$cache/source/$1-$2
+  [ -e "$source/.complete" ] && return 0
+  mkdir -p "$fetch/src" && : >"$fetch/src/lib.rs" || return
+  printf '%s\n' '[package]' 'name = "fetch"' 'edition = "2024"' '[dependencies]' "$1 = \"=$2\"" '[workspace]' \
+    >"$fetch/Cargo.toml"
+  manifest=$(cd "$fetch" && again cargo fetch -q && cargo metadata --offline --format-version 1 |
+    python3 -c 'import json, sys
+print(next(p["manifest_path"] for p in json.load(sys.stdin)["packages"] if p["name"] == sys.argv[1]))' "$1")
+  [ -n "$manifest" ] || die "no source of the crate $1 $2"
+  rm -rf "$source" && cp -r "$(dirname "$manifest")" "$source" && chmod -R u+w "$source" && touch "$source/.complete"
 }
 
 # need_demo: the demo's program, which `run` has built.
@@ -113,7 +131,7 @@ equals() {
 
 # pytest_verdicts ARGUMENT...: runs pytest, and takes its verdicts from its report.
 pytest_verdicts() {
-  timeout --foreground -k 5 600 "$python" -m pytest -q -p no:cacheprovider --timeout 60 -W ignore \
+  timeout --foreground -k 5 "${pytest_limit_s:-600}" "$python" -m pytest -q -p no:cacheprovider --timeout 60 -W ignore \
     --junitxml="$work/report.xml" "$@"
   "$python" "$clients/junit2lines.py" "$work/report.xml" >>"$verdicts"
 }
