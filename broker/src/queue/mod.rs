@@ -201,8 +201,8 @@ impl Queue {
             let expires = state.settings.expiry_of(&message, turn.now);
             state.ready.push(message, expires);
         }
-        let refused = self.settle_down(&mut state, turn);
-        if refused {
+        self.settle_down(&mut state, turn);
+        if state.is_over_full() && self.refuse_newest(&mut state, turn) {
             return Accepted::Refused;
         }
         if state.ready.bytes() > AHEAD_BYTES_MAX && !state.consumers.is_empty() {
@@ -382,38 +382,43 @@ impl Queue {
     }
 
     /// What follows every change: hands out messages, drops what has expired or is too much, lets paused publishers go on,
-    /// and sets the timer. True if the message that came last is one too many and refused.
-    fn settle_down(&self, state: &mut State, turn: &mut Turn) -> bool {
+    /// and sets the timer.
+    fn settle_down(&self, state: &mut State, turn: &mut Turn) {
         let mut expired = vec![];
         state.unacked += state.consumers.dispatch(&mut state.ready, turn, &mut expired);
         state.ready.expire(turn.now, &mut expired);
         self.bury(state, expired, Death::Expired, turn);
-        let refused = state.is_over_full() && self.shorten(state, turn);
+        if state.settings.overflow == Overflow::DropHead {
+            self.drop_head(state, turn);
+        }
         if !state.paused.is_empty() && (state.ready.bytes() <= AHEAD_BYTES_MAX / 2 || state.consumers.is_empty()) {
             for publisher in state.paused.drain(..) {
                 publisher.resume_publisher(turn);
             }
         }
         self.arm(state);
-        refused
     }
 
-    /// Brings a queue that is too long back to its length. True if it refuses the newest message for it.
-    fn shorten(&self, state: &mut State, turn: &mut Turn) -> bool {
-        let refuses = state.settings.overflow != Overflow::DropHead;
+    /// Brings a queue that is too long back to its length.
+    fn drop_head(&self, state: &mut State, turn: &mut Turn) {
         let mut dropped = vec![];
         while state.is_over_full() {
-            let entry = if refuses { state.ready.pop_newest() } else { state.ready.pop() };
-            match entry {
+            match state.ready.pop() {
                 Some(entry) => dropped.push(entry),
                 None => break,
             }
         }
-        let refused = refuses && !dropped.is_empty();
-        if state.settings.overflow != Overflow::RejectPublish {
-            self.bury(state, dropped, Death::MaxLength, turn);
+        self.bury(state, dropped, Death::MaxLength, turn);
+    }
+
+    /// Takes the message that has just come back out of a queue that is full. What came back to the queue stays, even if it
+    /// is too much: only publishers are refused. False if nothing was refused.
+    fn refuse_newest(&self, state: &mut State, turn: &mut Turn) -> bool {
+        let Some(refused) = state.ready.pop_newest() else { return false };
+        if state.settings.overflow == Overflow::RejectPublishDeadLetter {
+            self.bury(state, vec![refused], Death::MaxLength, turn);
         }
-        refused
+        true
     }
 
     /// Messages that leave the queue unconsumed go to its dead-letter exchange, if it has one.

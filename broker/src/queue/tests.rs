@@ -271,6 +271,18 @@ fn a_full_queue_may_refuse_new_messages_instead() {
 }
 
 #[test]
+fn what_comes_back_to_a_full_queue_stays() {
+    let mut bench = Bench::with(&[("x-max-length", Value::I32(1)), ("x-overflow", "reject-publish".into())]);
+    bench.publish("1");
+    let mut consumer = bench.consumer(1);
+    consumer.received();
+    bench.publish("2");
+    bench.queue.unsubscribe(consumer.key, bench.turn.now);
+    bench.requeue(&mut consumer);
+    assert_eq!((bench.publish("3"), bench.ready()), (Accepted::Refused, "1 2".into()));
+}
+
+#[test]
 fn only_the_active_consumer_is_served_and_the_oldest_follows() {
     let mut bench = Bench::with(&[("x-single-active-consumer", Value::Bool(true))]);
     let (mut first, mut second, mut third) = (bench.consumer(0), bench.consumer(0), bench.consumer(0));

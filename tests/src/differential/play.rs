@@ -238,16 +238,18 @@ impl<'a> Player<'a> {
             }
             Step::ConfirmSelect => wire.send(number, &confirm::Select { no_wait: false }),
             Step::TxSelect => wire.send(number, &tx::Select {}),
-            Step::TxCommit => wire.send(number, &tx::Commit {}),
+            Step::TxCommit => {
+                wire.send(number, &tx::Commit {});
+                // RabbitMQ takes nothing else on a channel while it commits.
+                wire.receive_until(|wire| wire.committed || !wire.open.contains(&number));
+                wire.committed = false;
+            }
             Step::TxRollback => wire.send(number, &tx::Rollback {}),
             Step::CloseChannel => {
                 wire.send(number, &channel::Close { reply_code: 200, ..default() });
                 wire.receive_until(|wire| !wire.open.contains(&number));
             }
-            Step::CloseConnection => {
-                wire.send(0, &connection::Close { reply_code: 200, ..default() });
-                wire.receive_until(|_| false);
-            }
+            Step::CloseConnection => close(wire),
         }
     }
 
@@ -261,22 +263,27 @@ impl<'a> Player<'a> {
         lines.collect()
     }
 
-    fn clean_up(self) -> std::io::Result<()> {
-        let names = ["a", "b", "c", "x", "y"].map(|name| self.full(name));
-        drop(self.wires);
-        let mut wire = Wire::connect(self.address)?;
-        wire.ensure_channel(1);
-        for (at, name) in names.iter().enumerate() {
-            match at {
-                0..3 => wire.send(1, &queue::Delete { queue: short(name), ..default() }),
-                _ => wire.send(1, &exchange::Delete { exchange: short(name), ..default() }),
-            }
+    /// Removes what the script has made. Exclusive queues go with their connections, and only then can names be reused.
+    fn clean_up(mut self) -> std::io::Result<()> {
+        for wire in self.wires.iter_mut().filter(|wire| !wire.closed) {
+            close(wire);
         }
-        wire.rest(&[]);
-        wire.send(0, &connection::Close { reply_code: 200, ..default() });
-        wire.receive_until(|_| false);
+        let mut wire = Wire::connect(self.address)?;
+        for name in ["a", "b", "c", "x", "y"].map(|name| self.full(name)) {
+            wire.ensure_channel(1);
+            wire.send(1, &queue::Delete { queue: short(&name), ..default() });
+            wire.send(1, &exchange::Delete { exchange: short(&name), ..default() });
+            wire.rest(&[]);
+        }
+        close(&mut wire);
         Ok(())
     }
+}
+
+/// Closes a connection and waits until the broker has done so.
+fn close(wire: &mut Wire) {
+    wire.send(0, &connection::Close { reply_code: 200, ..default() });
+    wire.receive_until(|_| false);
 }
 
 /// The names in a step, in the order of its arguments.

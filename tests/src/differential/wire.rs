@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use leveret_spec::frame::{self, FrameKind};
 use leveret_spec::method::MethodFrame;
-use leveret_spec::{ContentHeader, Method, PROTOCOL_HEADER, Properties, Table, Value, basic, channel, connection};
+use leveret_spec::{ContentHeader, Method, PROTOCOL_HEADER, Properties, Table, Value, basic, channel, connection, tx};
 
 use crate::{default, short, table};
 
@@ -48,6 +48,8 @@ pub(super) struct Wire {
     /// Answers to the questions whether a channel or queue is at rest.
     flow_oks: usize,
     probed: bool,
+    /// True after tx.commit-ok.
+    pub(super) committed: bool,
 }
 
 impl Wire {
@@ -68,6 +70,7 @@ impl Wire {
             partial: None,
             flow_oks: 0,
             probed: false,
+            committed: false,
         };
         wire.log_in(address)?;
         Ok(wire)
@@ -241,7 +244,10 @@ impl Wire {
             }
             Method::Connection(_) => {}
             Method::Basic(method) => self.basic(number, method),
-            other => self.note(number, format!("{other:?}")),
+            other => {
+                self.committed |= matches!(other, Method::Tx(tx::Method::CommitOk(_)));
+                self.note(number, format!("{other:?}"));
+            }
         }
     }
 
