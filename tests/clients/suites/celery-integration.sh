@@ -21,6 +21,7 @@ check() {
     $tests/test_tasks.py $tests/test_inspect.py $tests/test_canvas.py $tests/test_worker.py \
     --deselect $tests/test_canvas.py::test_chord::test_disabling_flag_allow_error_cb_on_chord_header \
     --deselect $tests/test_canvas.py::test_chord::test_enabling_flag_allow_error_cb_on_chord_header
+  # Not in the baseline: two of test_task_replacement, which fail where a worker is faster than their next line.
   baseline celery-integration
   kill $redis
   wait $redis
