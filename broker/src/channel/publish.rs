@@ -22,6 +22,8 @@ const BATCHES_MAX: usize = 256;
 const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 /// Where basic.publish's exchange stands in its frame: behind the frame's head, the ids and the reserved short.
 const ADDRESS_AT: usize = FRAME_HEADER + 4 + 2;
+/// What follows the routing key: the bits, and the frame's end octet.
+const BEHIND_ADDRESS: usize = 2;
 
 /// What was published in a turn, by queue.
 #[derive(Default)]
@@ -136,7 +138,10 @@ impl Channel {
         }
         let address_length = 2 + method.exchange.len() + method.routing_key.len();
         let address = &input[ADDRESS_AT..ADDRESS_AT + address_length];
-        let Some(whole) = content::whole(&input[length..], self.number, payload_max) else {
+        // A message is kept as it stands on the wire only if nothing stands between its parts that does not belong there.
+        let plain = length == ADDRESS_AT + address_length + BEHIND_ADDRESS;
+        let whole = if plain { content::whole(&input[length..], self.number, payload_max) } else { None };
+        let Some(whole) = whole else {
             self.assembly = Some(Assembly::of(address, method.mandatory));
             return Ok(0);
         };

@@ -518,3 +518,18 @@ fn an_alarm_stops_those_who_publish_and_tells_them() {
     publisher.send(1, &queue::Purge { queue: short("q"), ..Default::default() });
     assert_eq!(publisher.names(), ["queue.PurgeOk"]);
 }
+
+#[test]
+fn bytes_behind_the_arguments_of_a_publish_harm_nobody() {
+    let mut client = Client::open(&node());
+    client.declare("q");
+    let mut whole = publish("q", b"hello");
+    // Fifty octets more before the method frame's end; the specification says nothing of them, RabbitMQ ignores them.
+    let size = u32::from_be_bytes([whole[3], whole[4], whole[5], whole[6]]);
+    let end = frame::FRAME_HEADER + size as usize;
+    whole.splice(end..end, [0xFF; 50]);
+    whole[3..7].copy_from_slice(&(size + 50).to_be_bytes());
+    client.send_bytes(&whole);
+    client.send(1, &basic::Get { queue: short("q"), no_ack: true, ..Default::default() });
+    assert_eq!(client.names(), ["basic.GetOk", "hello"]);
+}
