@@ -1,4 +1,5 @@
-//! The broker has closed the connection: it waits for close-ok, not for ever, and hears nothing else.
+//! The connection is closed, by the broker, which waits for close-ok, or by the client, which closes the socket next. Either
+//! way not for ever, and nothing else is heard.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::{Next, Reason};
 use crate::channel::Outbox;
 use crate::time::Moment;
 
-/// The longest wait for close-ok.
+/// The longest wait for close-ok, or for the client to close the socket.
 const PATIENCE_MAX: Duration = Duration::from_secs(30);
 /// The wait when what the peer sends cannot be understood any more.
 const PATIENCE_OUT_OF_STEP: Duration = Duration::from_secs(3);
@@ -17,6 +18,8 @@ const PATIENCE_OUT_OF_STEP: Duration = Duration::from_secs(3);
 pub(super) struct Closing {
     pub(super) out: Outbox,
     in_step: bool,
+    /// True if the client has closed the connection and has its answer.
+    answered: bool,
     deadline: Moment,
 }
 
@@ -36,7 +39,18 @@ impl Closing {
             (true, Duration::ZERO) => PATIENCE_MAX,
             (true, interval) => interval.min(PATIENCE_MAX),
         };
-        Closing { out, in_step: reason.in_step, deadline: now + patience }
+        Closing { out, in_step: reason.in_step, answered: false, deadline: now + patience }
+    }
+
+    /// The client has closed the connection and `out` ends with the answer. It may ask again (two of its threads may close at
+    /// once), and the socket is its to close.
+    pub(super) fn answered(out: Outbox, now: Moment) -> Self {
+        Closing { out, in_step: true, answered: true, deadline: now + PATIENCE_MAX }
+    }
+
+    /// True if there is nothing to wait for but the client's end of the socket.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
     }
 
     pub(super) fn deadline(&self) -> Moment {

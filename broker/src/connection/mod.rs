@@ -1,7 +1,7 @@
 //! One peer's conversation, without its socket: bytes and time in, bytes and deadlines out.
 //!
 //! ```text
-//! Handshake: header -> start-ok -> tune-ok -> open -> Running --client's close--------------------> Closed
+//! Handshake: header -> start-ok -> tune-ok -> open -> Running --client's close--> Closing --its EOF---> Closed
 //!     |  (Refused: a pause, then nothing)                |                                            ^
 //!     +--------------------------------------------------+--broker's close--> Closing --close-ok------+
 //! ```
@@ -127,6 +127,7 @@ impl Connection {
                 running.link.turn.now = now;
                 Phase::Running(running)
             }
+            (phase, Next::Answered) => Phase::Closing(Closing::answered(phase.end(), now)),
             (phase, Next::Close(reason)) => {
                 Phase::Closing(Closing::new(phase.end(), &reason, self.heartbeat.interval(), now))
             }
@@ -149,7 +150,10 @@ impl Connection {
                 }
                 next
             }
-            Phase::Handshake(_) => handshake_notices(&self.mailbox),
+            // Here the only news is that it has to end.
+            Phase::Handshake(_) => told_to_close(&self.mailbox),
+            // What is left in the mailbox must be taken, or it would be announced for ever.
+            Phase::Closing(closing) => told_to_close(&self.mailbox).filter(|_| closing.is_answered()),
             _ => None,
         };
         if let Some(next) = next {
@@ -286,6 +290,8 @@ enum Next {
     Run(Box<Running>, Duration),
     /// The broker closes the connection.
     Close(Reason),
+    /// The client has closed the connection and has its answer.
+    Answered,
     /// It is over.
     End,
 }
@@ -305,8 +311,8 @@ impl Reason {
     }
 }
 
-/// During the handshake the only news is that it has to end.
-fn handshake_notices(mailbox: &Mailbox) -> Option<Next> {
+/// Ends a connection that is not open if somebody wants it to.
+fn told_to_close(mailbox: &Mailbox) -> Option<Next> {
     let mut inbox = Default::default();
     mailbox.collect(&mut inbox);
     inbox.notices.into_iter().find_map(|notice| matches!(notice, Notice::Close(_)).then_some(Next::End))

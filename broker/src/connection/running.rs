@@ -63,7 +63,7 @@ impl Running {
             };
             match outcome {
                 Ok(Step::Used(length)) => used += length,
-                Ok(Step::ClosedByClient(length)) => return (used + length, Some(Next::End)),
+                Ok(Step::ClosedByClient(length)) => return (used + length, Some(Next::Answered)),
                 Err(reason) => return (used, Some(Next::Close(reason))),
             }
         }

@@ -533,3 +533,38 @@ fn bytes_behind_the_arguments_of_a_publish_harm_nobody() {
     client.send(1, &basic::Get { queue: short("q"), no_ack: true, ..Default::default() });
     assert_eq!(client.names(), ["basic.GetOk", "hello"]);
 }
+
+#[test]
+fn whoever_closes_twice_is_answered_twice_and_the_socket_is_the_clients_to_close() {
+    let node = node();
+    let mut client = Client::open(&node);
+    let mut closes = vec![];
+    for _ in 0..2 {
+        frame::put_method(&mut closes, 0, &connection::Close { reply_code: 200, ..Default::default() });
+    }
+    client.send_bytes(&closes);
+    assert_eq!(client.names(), ["connection.CloseOk", "connection.CloseOk"]);
+    assert!(!client.connection.is_closed());
+    client.advance(30);
+    assert!(client.connection.is_closed());
+
+    let mut client = Client::open(&node);
+    client.send(0, &connection::Close { reply_code: 200, ..Default::default() });
+    close(client.connection.mailbox(), Hard::connection_forced("shutdown"));
+    assert_eq!(client.names(), ["connection.CloseOk"]);
+    assert!(client.connection.is_closed(), "the broker's end does not wait for it");
+}
+
+#[test]
+fn what_is_left_in_the_mailbox_of_a_closing_connection_is_taken() {
+    let node = node();
+    let (mut publisher, mut worker) = (Client::open(&node), Client::open(&node));
+    publisher.declare("q");
+    worker.consume("q");
+    publisher.publish("q", b"1");
+    worker.send_bytes(&[5, 0, 0, 0, 0, 0, 0, 0xCE]);
+    assert!(worker.close().starts_with("501 FRAME_ERROR"));
+    close(worker.connection.mailbox(), Hard::connection_forced("shutdown"));
+    worker.connection.handle_mailbox(worker.now);
+    assert!(!worker.connection.mailbox().is_waiting(), "or its task would be woken again and again");
+}
