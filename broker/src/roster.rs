@@ -67,6 +67,7 @@ pub(crate) struct Connection {
 /// How many connections there may be; none is no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bounds {
+    pub(crate) of_node: Option<usize>,
     pub(crate) of_vhost: Option<usize>,
     pub(crate) of_user: Option<usize>,
 }
@@ -74,6 +75,7 @@ pub(crate) struct Bounds {
 /// The bound that a new connection would break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
+    Node(usize),
     Vhost(usize),
     User(usize),
 }
@@ -111,6 +113,9 @@ impl Roster {
     /// Takes a connection in, if the bounds allow another one.
     pub(crate) fn enter(self: &Arc<Self>, facts: Facts, bounds: Bounds) -> Result<Presence, Full> {
         let mut members = self.0.lock();
+        if let Some(most) = bounds.of_node.filter(|&most| members.connections.len() >= most) {
+            return Err(Full::Node(most));
+        }
         let of_vhost = members.vhosts.get(&facts.vhost).copied().unwrap_or(0);
         if let Some(most) = bounds.of_vhost.filter(|&most| of_vhost >= most) {
             return Err(Full::Vhost(most));
@@ -278,7 +283,7 @@ mod tests {
     #[test]
     fn bounds_count_what_is_open_and_nothing_else() {
         let roster = Arc::<Roster>::default();
-        let bounds = Bounds { of_vhost: Some(2), of_user: Some(1) };
+        let bounds = Bounds { of_node: Some(9), of_vhost: Some(2), of_user: Some(1) };
         let first = roster.enter(facts(1, "u"), bounds).ok();
         assert_eq!(roster.enter(facts(2, "u"), bounds).err(), Some(Full::User(1)));
         let _second = roster.enter(facts(3, "v"), bounds).ok();

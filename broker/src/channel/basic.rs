@@ -198,7 +198,6 @@ impl Channel {
             if let Some(source) = self.sources.of_mut(number) {
                 source.unsettled += 1;
             }
-            self.shared.hold(1);
             self.unacked.push(self.delivery_tag, number, entry);
         }
         Ok(())
@@ -222,12 +221,11 @@ impl Channel {
         }
     }
 
-    /// Lets all consumers try again, after the limit that they share has changed or been freed.
+    /// Lets all consumers try again, after the limit that they share has changed or been freed: first the one that comes
+    /// after the one served last, so that each gets its turn.
     pub(super) fn resume_consumers(&mut self, link: &mut Link) {
-        for (_, source) in self.sources.iter_mut() {
-            if let Some(key) = source.key {
-                source.queue.resume(key, &mut link.turn);
-            }
+        for number in self.sources.numbers_after(self.served_last) {
+            self.resume_consumer(number, link);
         }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Channel {
     prefetch: u16,
     /// basic.qos with `global`.
     shared: Arc<SharedLimit>,
+    /// The source of the last delivery that the client has to settle.
+    served_last: u32,
     confirms: Option<Confirms>,
     transaction: Option<Transaction>,
     /// The publish whose content has not arrived whole.
@@ -77,6 +79,7 @@ impl Channel {
             delivery_tag: 0,
             prefetch: 0,
             shared: Arc::default(),
+            served_last: 0,
             confirms: None,
             transaction: None,
             assembly: None,
@@ -177,6 +180,7 @@ impl Channel {
         link.out.put_delivery(self.number, &source.tag, self.delivery_tag, &delivery.entry, link.frame_max);
         if !source.no_ack {
             source.unsettled += 1;
+            self.served_last = delivery.source;
             self.unacked.push(self.delivery_tag, delivery.source, delivery.entry);
         }
     }

@@ -89,7 +89,9 @@ impl Channel {
             let Some(source) = self.sources.of_mut(number) else { continue };
             let count = returning.delivered.len();
             source.unsettled = source.unsettled.saturating_sub(count as u32);
-            self.shared.release(count);
+            if source.is_consumer() {
+                self.shared.release(count);
+            }
             source.queue.requeue(source.key, returning, &mut link.turn);
             self.sources.forget_if_idle(number);
         }
@@ -153,7 +155,7 @@ impl Channel {
             let Some(source) = self.sources.of_mut(number) else { continue };
             let count = std::mem::take(&mut source.settled) as usize;
             source.queue.settle(source.key, count, &mut link.turn);
-            released += count;
+            released += if source.is_consumer() { count } else { 0 };
             self.sources.forget_if_idle(number);
         }
         self.sources.settled = settled;

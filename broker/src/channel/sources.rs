@@ -19,6 +19,11 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// True if its deliveries count against the limit that the channel's consumers share.
+    pub(super) fn is_consumer(&self) -> bool {
+        !self.tag.is_empty()
+    }
+
     pub(super) fn new(queue: Arc<Queue>, tag: Box<[u8]>, no_ack: bool) -> Self {
         Source { queue, key: None, tag, no_ack, unsettled: 0, settled: 0 }
     }
@@ -64,6 +69,12 @@ impl Sources {
         {
             *slot = None;
         }
+    }
+
+    /// The numbers of all sources once around, from the one after `number` on.
+    pub(super) fn numbers_after(&self, number: u32) -> impl Iterator<Item = u32> + use<> {
+        let count = self.slots.len() as u32;
+        (0..count).map(move |n| (number + 1 + n) % count)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Source)> {

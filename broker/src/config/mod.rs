@@ -65,6 +65,10 @@ pub struct Identity {
 pub struct Limits {
     /// The largest frame, in bytes; 0 is no limit.
     pub frame_max: u32,
+    /// The largest frame before the limits are negotiated, in bytes: a login has to fit into it.
+    pub initial_frame_max: u32,
+    /// Connections open at a time.
+    pub connection_max: Option<usize>,
     /// Channels of a connection; 0 is no limit.
     pub channel_max: u16,
     /// The heartbeat that clients are asked for, in seconds; 0 is none.
@@ -81,6 +85,8 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             frame_max: 131_072,
+            initial_frame_max: 4096,
+            connection_max: None,
             channel_max: 2047,
             heartbeat_s: 60,
             handshake_timeout: Duration::from_secs(10),

@@ -184,6 +184,29 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "initial_frame_max",
+        flag: None,
+        help: "The largest frame before the limits are negotiated, in bytes; logins with long tokens need more [default: 4096]",
+        apply: |p, v| {
+            p.broker.limits.initial_frame_max = values::number(v, 4096..=1 << 20)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "connection_max",
+        flag: None,
+        help: "Connections open at a time [default: infinity]",
+        apply: |p, v| {
+            p.broker.limits.connection_max =
+                match v {
+                    "infinity" => None,
+                    _ => Some(values::number(v, 0..=u32::MAX).map_err(|expected| format!("infinity, or {expected}"))?
+                        as usize),
+                };
+            Ok(())
+        },
+    },
+    Setting {
         key: "channel_max",
         flag: None,
         help: "Channels of a connection; 0 is no limit [default: 2047]",

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_spec::frame::{self, FRAME_MIN_SIZE, FRAME_OVERHEAD, FrameKind};
+use leveret_spec::frame::{self, FRAME_MIN_SIZE, FrameKind};
 use leveret_spec::{Method, PROTOCOL_HEADER, PROTOCOL_HEADER_0_9, Table, TableBuf, Value, connection};
 
 use super::running::Running;
@@ -18,8 +18,6 @@ use crate::roster::{Bounds, Facts, Full, Presence};
 use crate::time::Moment;
 use crate::vhost::Vhost;
 
-/// The largest frame before the limits are negotiated, in bytes (RabbitMQ's initial_frame_max).
-const INITIAL_FRAME_MAX: usize = 8192;
 /// How long a peer that may not know why it is refused is kept waiting, which slows down guessing.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(3);
 /// What RabbitMQ can do besides the specification, and so can this broker: the keys of `capabilities`.
@@ -119,7 +117,7 @@ impl Handshake {
     fn payload_max(&self) -> usize {
         match &self.step {
             Step::Open(_, tuned) => frame::payload_max(tuned.frame_max as usize),
-            _ => INITIAL_FRAME_MAX - FRAME_OVERHEAD,
+            _ => frame::payload_max(self.node.limits.initial_frame_max as usize),
         }
     }
 
@@ -289,10 +287,12 @@ impl Handshake {
             mailbox: self.mailbox.clone(),
         };
         let of_user = self.node.users.user(&client.user).and_then(|user| user.connections_max);
-        let bounds = Bounds { of_vhost: vhost.connections_max(), of_user };
+        let of_node = self.node.limits.connection_max;
+        let bounds = Bounds { of_node, of_vhost: vhost.connections_max(), of_user };
         self.node.roster.enter(facts, bounds).map_err(|full| {
             let (user, vhost) = (&client.user, &vhost.name);
             Hard::not_allowed(match full {
+                Full::Node(most) => format!("connection refused: node connection limit ({most}) is reached"),
                 Full::Vhost(most) => {
                     format!("access to vhost '{vhost}' refused for user '{user}': connection limit ({most}) is reached")
                 }

@@ -1,6 +1,8 @@
 //! Dead letters: why a message left a queue without being consumed, and what it becomes: the same message under another
 //! address, with its deaths in the header `x-death`, newest first, one entry for each queue and reason.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use leveret_spec::table::ArrayBuf;
@@ -8,6 +10,9 @@ use leveret_spec::{Array, Properties, ShortBytes, Table, TableBuf, Value};
 
 use super::settings::DeadLetterTo;
 use crate::message::{Message, split_address};
+
+/// The field of an entry of x-death that says how often it happened.
+const COUNT: &str = "count";
 
 /// Why a message died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +71,37 @@ fn is_of(entry: Table<'_>, queue: &[u8], reason: &str) -> bool {
     entry.lookup("queue") == Some(Value::LongStr(queue)) && entry.lookup("reason") == Some(reason.into())
 }
 
+/// The entries of x-death with their counts, each queue and reason once, where it stands first. An entry without a count
+/// stands for as many deaths as there are entries of its kind, as before RabbitMQ counted.
+fn grouped(headers: Table<'_>) -> Vec<(Table<'_>, i64)> {
+    let mut places = HashMap::<_, usize>::new();
+    let mut groups: Vec<(Table<'_>, i64)> = vec![];
+    for death in deaths(headers) {
+        let text = |name| if let Some(Value::LongStr(text)) = death.lookup(name) { Some(text) } else { None };
+        match places.entry((text("queue"), text("reason"))) {
+            Entry::Occupied(place) => groups[*place.get()].1 += 1,
+            Entry::Vacant(place) => {
+                place.insert(groups.len());
+                groups.push((death, 1));
+            }
+        }
+    }
+    for (death, count) in &mut groups {
+        *count = death.lookup(COUNT).and_then(Value::as_i64).unwrap_or(*count);
+    }
+    groups
+}
+
+/// An entry of x-death with another count.
+fn counted(death: Table<'_>, count: i64) -> TableBuf {
+    let mut entry = TableBuf::new();
+    entry.push(key(COUNT), Value::I64(count));
+    for (name, value) in death.iter().filter(|(name, _)| *name != key(COUNT)) {
+        entry.push(name, value);
+    }
+    entry
+}
+
 impl DeadLetter {
     /// What is published to the dead-letter exchange; `time_s` is now, in seconds since 1970.
     pub(crate) fn reborn(&self, time_s: u64) -> Reborn {
@@ -118,10 +154,27 @@ impl DeadLetter {
         headers
     }
 
+    /// The deaths with this one in front. One that has happened before is only counted: what is known of it is of the first
+    /// time. A client may have brought entries: those of one queue and reason become one.
     fn x_death(&self, old: Table<'_>, properties: &Properties<'_>, time_s: u64) -> ArrayBuf {
-        let same = |d: &Table<'_>| is_of(*d, self.queue.as_bytes(), self.death.name());
-        let before = deaths(old).find(same);
-        let count = before.and_then(|d| d.lookup("count")).and_then(Value::as_i64).unwrap_or(0);
+        let mut before = grouped(old);
+        let same = before.iter().position(|(death, _)| is_of(*death, self.queue.as_bytes(), self.death.name()));
+        let mut array = ArrayBuf::new();
+        match same.map(|at| before.remove(at)) {
+            Some((death, count)) => {
+                array.push(counted(death, count.saturating_add(1)).as_table());
+            }
+            None => {
+                array.push(self.first_of_its_kind(old, properties, time_s).as_table());
+            }
+        }
+        for (death, count) in before {
+            array.push(counted(death, count).as_table());
+        }
+        array
+    }
+
+    fn first_of_its_kind(&self, old: Table<'_>, properties: &Properties<'_>, time_s: u64) -> TableBuf {
         let (exchange, own_key) = split_address(self.message.address());
         let mut keys = ArrayBuf::new();
         keys.push(Value::LongStr(own_key.as_bytes()));
@@ -131,23 +184,16 @@ impl DeadLetter {
             }
         }
         let mut entry = TableBuf::new();
-        entry.push(key("count"), Value::I64(count.saturating_add(1)));
+        entry.push(key(COUNT), Value::I64(1));
         entry.push(key("reason"), self.death.name().into());
         entry.push(key("queue"), Value::from(&*self.queue));
         entry.push(key("time"), Value::Timestamp(time_s));
         entry.push(key("exchange"), Value::LongStr(exchange.as_bytes()));
         entry.push(key("routing-keys"), keys.as_array().into());
-        let original = before.and_then(|d| d.lookup("original-expiration"));
-        let expiration = properties.expiration.map(|e| Value::LongStr(e.as_bytes()));
-        if let Some(expiration) = original.or(expiration) {
-            entry.push(key("original-expiration"), expiration);
+        if let Some(expiration) = properties.expiration {
+            entry.push(key("original-expiration"), Value::LongStr(expiration.as_bytes()));
         }
-        let mut array = ArrayBuf::new();
-        array.push(entry.as_table());
-        for death in deaths(old).filter(|d| !same(d)) {
-            array.push(death);
-        }
-        array
+        entry
     }
 
     /// A cycle without a rejection would never end: its queues are closed to the message.
@@ -195,6 +241,29 @@ mod tests {
         let headers = message.properties().headers().unwrap();
         assert_eq!(headers.lookup("x-first-death-exchange"), Some("x".into()));
         assert_eq!(headers.lookup("x-last-death-exchange"), Some("dlx".into()));
+    }
+
+    #[test]
+    fn deaths_that_a_client_brings_are_merged_and_go_on_counting() {
+        let mut array = ArrayBuf::new();
+        for (queue, count) in [("b", None), ("a", Some(9)), ("b", None), ("a", None), ("c", None)] {
+            let mut death = TableBuf::new();
+            death.push(key("queue"), queue.into());
+            death.push(key("reason"), "expired".into());
+            death.push(key("time"), Value::Timestamp(1));
+            if let Some(count) = count {
+                death.push(key(COUNT), Value::I64(count));
+            }
+            array.push(death.as_table());
+        }
+        let mut headers = TableBuf::new();
+        headers.push(key("x-death"), array.as_array().into());
+        let properties = Properties { headers: Some(headers.as_table()), ..Properties::default() };
+        let reborn = dead(Message::compose("x", "k", &properties, b""), Death::Expired, "a").reborn(7).message;
+        let list = [(10, "a"), (2, "b"), (1, "c")].map(|(n, queue)| (n, queue.to_owned(), "expired".to_owned()));
+        assert_eq!(death_list(&reborn), list);
+        let first = deaths(reborn.properties().headers().unwrap()).next().unwrap();
+        assert_eq!(first.lookup("time"), Some(Value::Timestamp(1)));
     }
 
     #[test]

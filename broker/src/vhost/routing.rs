@@ -28,6 +28,16 @@ pub(crate) struct Routed {
     pub(crate) queues: Vec<Arc<Queue>>,
     /// True if exchange and key alone decided, so that the route holds until the topology changes.
     pub(crate) repeatable: bool,
+    /// What is in `queues`, to find it among thousands.
+    seen: HashSet<*const Queue>,
+}
+
+impl Routed {
+    fn add(&mut self, queue: &Arc<Queue>) {
+        if self.seen.insert(Arc::as_ptr(queue)) {
+            self.queues.push(queue.clone());
+        }
+    }
 }
 
 impl Vhost {
@@ -51,59 +61,51 @@ impl Vhost {
     /// 404 for an unknown exchange.
     pub(crate) fn route_internally(&self, exchange: &[u8], key: &[u8], message: &Message) -> Result<Routed, Soft> {
         let headers = message.properties().headers();
-        let mut routed = self.route_key(exchange, key, headers)?;
-        let Some(headers) = headers else { return Ok(routed) };
-        for copy in copies(headers) {
-            routed.repeatable = false;
-            for queue in self.route_key(exchange, copy, Some(headers))?.queues {
-                if !routed.queues.iter().any(|other| Arc::ptr_eq(other, &queue)) {
-                    routed.queues.push(queue);
-                }
-            }
-        }
-        Ok(routed)
-    }
-
-    fn route_key(&self, exchange: &[u8], key: &[u8], headers: Option<Table<'_>>) -> Result<Routed, Soft> {
+        let mut keys = vec![key];
+        keys.extend(headers.into_iter().flat_map(copies));
+        let mut routed = Routed { repeatable: keys.len() == 1, ..Routed::default() };
         if exchange.is_empty() {
-            let queue = std::str::from_utf8(key).ok().and_then(|name| match is_reply_name(key) {
-                true => self.reply_queue(name),
-                false => self.queues.get(name).map(|q| q.value().clone()),
-            });
-            return Ok(Routed { queues: queue.into_iter().collect(), repeatable: true });
-        }
-        let exchange = self.exchange(&String::from_utf8_lossy(exchange))?;
-        let mut routed = Routed { queues: vec![], repeatable: true };
-        let mut first = Some(exchange);
-        let mut alternates = HashSet::new();
-        while let Some(exchange) = first.take() {
-            self.route_from(&exchange, key, headers, &mut routed);
-            if routed.queues.is_empty() && alternates.insert(exchange.name.clone()) {
-                first = self.alternate(&exchange).filter(|next| !alternates.contains(&next.name));
-            }
+            keys.into_iter().filter_map(|key| self.queue_named(key)).for_each(|queue| routed.add(&queue));
+        } else {
+            let exchange = self.exchange(&String::from_utf8_lossy(exchange))?;
+            self.route_from(exchange, &keys, headers, &mut routed);
         }
         Ok(routed)
     }
 
-    /// Follows bindings from one exchange, visiting each exchange once.
-    fn route_from(&self, exchange: &Arc<Exchange>, key: &[u8], headers: Option<Table<'_>>, routed: &mut Routed) {
-        let mut seen = HashSet::new();
-        let mut visited = HashSet::from([exchange.name.clone()]);
-        let mut to_visit = vec![exchange.clone()];
+    fn queue_named(&self, name: &[u8]) -> Option<Arc<Queue>> {
+        let name = std::str::from_utf8(name).ok()?;
+        if is_reply_name(name.as_bytes()) {
+            return self.reply_queue(name);
+        }
+        self.queues.get(name).map(|q| q.value().clone())
+    }
+
+    /// Follows bindings from one exchange, and alternate exchanges where an exchange has no binding for a message, visiting
+    /// each exchange once. All keys of a message travel together.
+    fn route_from(&self, first: Arc<Exchange>, keys: &[&[u8]], headers: Option<Table<'_>>, routed: &mut Routed) {
+        let mut visited = HashSet::from([first.name.clone()]);
+        let mut to_visit = vec![first];
         while let Some(exchange) = to_visit.pop() {
             routed.repeatable &= !exchange.declaration.kind.looks_at_headers();
-            exchange.route(key, headers, &mut |destination| match destination {
-                Destination::Queue(queue) => {
-                    if seen.insert(Arc::as_ptr(queue)) {
-                        routed.queues.push(queue.clone());
-                    }
+            let mut taken = false;
+            let mut visit = |next: &Arc<Exchange>| {
+                if visited.insert(next.name.clone()) {
+                    to_visit.push(next.clone());
                 }
-                Destination::Exchange(next) => {
-                    if visited.insert(next.name.clone()) {
-                        to_visit.push(next.clone());
+            };
+            for key in keys {
+                exchange.route(key, headers, &mut |destination| {
+                    taken = true;
+                    match destination {
+                        Destination::Queue(queue) => routed.add(queue),
+                        Destination::Exchange(next) => visit(next),
                     }
-                }
-            });
+                });
+            }
+            if !taken && let Some(alternate) = self.alternate(&exchange) {
+                visit(&alternate);
+            }
         }
     }
 
