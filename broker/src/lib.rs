@@ -44,4 +44,6 @@ mod time;
 mod vhost;
 
 pub use config::{Config, Identity, Limits, MemoryLimit, Secret};
+#[cfg(feature = "management")]
+pub use server::DefinitionsError;
 pub use server::{Broker, ShutdownError, StartError};

@@ -7,7 +7,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use crate::alarms::Alarms;
-use crate::auth::{PasswordHash, Pattern, Permission, User, Users};
+use crate::auth::{PasswordHash, Permission, User, Users};
 use crate::config::{Config, Identity, Limits};
 use crate::entropy::Entropy;
 use crate::queue::{ConnectionId, Queue, Timers, Turn};
@@ -36,9 +36,9 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A broker with its first user, who may do everything in its first virtual host.
-    pub(crate) fn new(config: &Config, epoch_s: u64) -> Self {
-        let node = Node {
+    /// A broker without any user or virtual host.
+    pub(crate) fn blank(config: &Config, epoch_s: u64) -> Self {
+        Node {
             identity: config.identity.clone(),
             limits: config.limits.clone(),
             users: Users::new(config.loopback_users.clone()),
@@ -50,12 +50,17 @@ impl Node {
             vhosts: DashMap::new(),
             connections: AtomicU64::new(0),
             administration: Mutex::new(()),
-        };
+        }
+    }
+
+    /// A broker with its first user, who may do everything in its first virtual host.
+    pub(crate) fn new(config: &Config, epoch_s: u64) -> Self {
+        let node = Node::blank(config, epoch_s);
         node.create_vhost(&config.default_vhost);
         node.change_user(&config.default_user, |user| {
             user.password = Some(PasswordHash::of(&config.default_password));
             user.tags = vec!["administrator".into()];
-            user.permissions.insert(config.default_vhost.clone(), everything());
+            user.permissions.insert(config.default_vhost.clone(), Permission::everything());
         });
         node
     }
@@ -137,10 +142,4 @@ impl Node {
     pub(crate) fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-/// Permission for every name.
-fn everything() -> Permission {
-    let all = Pattern::everything();
-    Permission { configure: all.clone(), write: all.clone(), read: all }
 }

@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use support::{Server, client::Amqp};
 
@@ -404,4 +407,70 @@ fn a_taken_port_is_named() {
     let taken = server.http();
     let error = server.start_another(taken).unwrap_err();
     assert!(error.starts_with(&format!("--http {taken}: ")) && error.contains("another broker"), "{error}");
+}
+
+/// Files of definitions, gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, files: &[(&str, Value)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("leveret-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (file, definitions) in files {
+            fs::write(folder.join(file), definitions.to_string()).unwrap();
+        }
+        Folder(folder)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_broker_starts_with_the_definitions_of_a_folder_and_with_nobody_else() {
+    let everything = json!({"user": "u", "vhost": "v", "configure": ".*", "write": ".*", "read": ".*"});
+    let first = json!({
+        "users": [{"name": "u", "password": "secret", "tags": "administrator"}],
+        "vhosts": [{"name": "v"}],
+        "permissions": [everything],
+        "policies": [{"vhost": "v", "name": "p", "pattern": "^q", "definition": {"max-length": 3}}],
+    });
+    let second = json!({
+        "queues": [{"name": "q", "vhost": "v", "durable": true, "auto_delete": false, "arguments": {}}],
+        "bindings": [{"source": "amq.topic", "vhost": "v", "destination": "q", "destination_type": "queue",
+                      "routing_key": "a.#", "arguments": {}}],
+    });
+    let folder = Folder::new("definitions", &[("2.json", second), ("1.json", first)]);
+    fs::write(folder.file("notes.txt"), "no definitions").unwrap();
+    let server = Server::start_with(Some(folder.0.clone())).unwrap();
+    assert_eq!(server.get("/api/overview").status, 401, "there is no guest");
+    let queue = server.request("GET", "/api/queues/v/q", Some("u:secret"), None).json;
+    assert_eq!((&queue["durable"], &queue["policy"]), (&json!(true), &json!("p")));
+    let bindings = server.request("GET", "/api/queues/v/q/bindings", Some("u:secret"), None).json;
+    assert_eq!(bindings[1]["routing_key"], "a.#");
+    assert_eq!(server.request("GET", "/api/vhosts", Some("u:secret"), None).json.as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_broker_does_not_start_with_wrong_definitions_and_says_where() {
+    let unknown = json!({"queues": [{"name": "q", "vhost": "none"}]});
+    let folder = Folder::new("wrong", &[("unknown.json", unknown), ("list.json", json!([]))]);
+    fs::write(folder.file("cut.json"), "{\"users\": [").unwrap();
+    let why = |path: &Path| Server::start_with(Some(path.to_owned())).err().unwrap_or_default();
+    for (file, text) in [
+        ("unknown.json", "vhost_not_found"),
+        ("list.json", "expected a JSON object"),
+        ("cut.json", "not JSON: EOF while parsing a list at line 1 column 11"),
+        ("none.json", "No such file or directory (os error 2)"),
+    ] {
+        let path = folder.file(file);
+        assert_eq!(why(&path), format!("definitions {}: {text}", path.display()));
+    }
 }

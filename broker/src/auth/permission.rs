@@ -108,6 +108,12 @@ pub(crate) struct Permission {
 }
 
 impl Permission {
+    /// Permission for every name.
+    pub(crate) fn everything() -> Self {
+        let all = Pattern::everything();
+        Permission { configure: all.clone(), write: all.clone(), read: all }
+    }
+
     fn of(&self, access: Access) -> &Pattern {
         match access {
             Access::Configure => &self.configure,
@@ -152,6 +158,11 @@ impl Rights {
         };
         let topics = topics.iter().map(|t| (t.exchange.clone(), fill(&t.write), fill(&t.read))).collect();
         Rights { user, vhost, impersonator, permission, topics }
+    }
+
+    /// Rights that nothing is refused to.
+    pub(crate) fn everything(user: Arc<str>, vhost: Arc<str>) -> Self {
+        Rights { user, vhost, impersonator: true, permission: Permission::everything(), topics: vec![] }
     }
 
     /// # Errors

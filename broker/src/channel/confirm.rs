@@ -51,7 +51,8 @@ impl Channel {
         for delivery_tag in std::mem::take(&mut confirms.refused) {
             put_acks(&mut confirms.told, delivery_tag - 1, self.number, link);
             confirms.told = delivery_tag;
-            link.out.put_method(self.number, &basic::Nack { delivery_tag, multiple: false, requeue: false });
+            // The requeue bit means nothing here; RabbitMQ sends it set.
+            link.out.put_method(self.number, &basic::Nack { delivery_tag, multiple: false, requeue: true });
         }
         put_acks(&mut confirms.told, confirms.published, self.number, link);
     }

@@ -8,6 +8,8 @@ mod settings;
 mod values;
 
 use std::net::SocketAddr;
+#[cfg(feature = "management")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::auth::Secret;
@@ -23,6 +25,11 @@ pub struct Config {
     /// Where the HTTP management API listens. Port 0 takes a free one.
     #[cfg(feature = "management")]
     pub http: Option<SocketAddr>,
+    /// A file of definitions to take in at the start, or a folder of them: users, virtual hosts, permissions, policies,
+    /// exchanges, queues, bindings, in the format of RabbitMQ's exports. Then there is no first user or virtual host but
+    /// what stands there.
+    #[cfg(feature = "management")]
+    pub definitions: Option<PathBuf>,
     /// What clients are told about the server.
     pub identity: Identity,
     /// Bounds for what peers may ask.
@@ -110,6 +117,8 @@ impl Config {
             amqp: vec![],
             #[cfg(feature = "management")]
             http: None,
+            #[cfg(feature = "management")]
+            definitions: None,
             identity: Identity::default(),
             limits: Limits::default(),
             default_user: "guest".into(),

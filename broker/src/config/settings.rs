@@ -172,6 +172,31 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "load_definitions",
+        flag: Some(("definitions", "FILE")),
+        help: "Definitions to take in at the start: a JSON file as RabbitMQ exports it, or a folder of them; \
+               then there is no first user or virtual host but theirs",
+        apply: load_definitions,
+    },
+    Setting {
+        key: "management.load_definitions",
+        flag: None,
+        help: "The same, as RabbitMQ once called it",
+        apply: load_definitions,
+    },
+    Setting {
+        key: "definitions.import_backend",
+        flag: None,
+        help: "Where definitions come from: local_filesystem, which is all there is",
+        apply: |_, v| values::one_of(v, &["local_filesystem"]).map(drop),
+    },
+    Setting {
+        key: "definitions.local.path",
+        flag: None,
+        help: "The same as load_definitions",
+        apply: load_definitions,
+    },
+    Setting {
         key: "frame_max",
         flag: None,
         help: "The largest frame, in bytes; 0 is no limit [default: 131072]",
@@ -297,6 +322,11 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
 ];
+
+fn load_definitions(program: &mut Program, value: &str) -> Result<(), Expected> {
+    program.broker.definitions = Some(value.into());
+    Ok(())
+}
 
 /// A setting that cannot be used, in one sentence.
 #[derive(Debug)]

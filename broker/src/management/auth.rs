@@ -22,7 +22,8 @@ use crate::vhost::Vhost;
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) name: Arc<str>,
-    user: Arc<User>,
+    /// None is the broker itself, which may everything.
+    user: Option<Arc<User>>,
     api: Shared,
 }
 
@@ -40,7 +41,7 @@ impl FromRequestParts<Shared> for Caller {
             return Err(Error::login_failed());
         }
         let user = users.user(&credentials.user).ok_or_else(Error::login_failed)?;
-        let caller = Caller { name: credentials.user.into(), user, api: api.clone() };
+        let caller = Caller { name: credentials.user.into(), user: Some(user), api: api.clone() };
         if !caller.has_any(&["administrator", "monitoring", "policymaker", "management"]) {
             return Err(Error::refused("Not management user"));
         }
@@ -61,16 +62,21 @@ fn basic(header: &[u8]) -> Option<Credentials> {
 }
 
 impl Caller {
+    /// The broker itself, for what it is told at its start.
+    pub(super) fn broker(api: Shared) -> Self {
+        Caller { name: "the broker".into(), user: None, api }
+    }
+
     fn has_any(&self, tags: &[&str]) -> bool {
-        tags.iter().any(|tag| self.user.has_tag(tag))
+        self.user.as_ref().is_none_or(|user| tags.iter().any(|tag| user.has_tag(tag)))
     }
 
     pub(super) fn tags(&self) -> &[String] {
-        &self.user.tags
+        self.user.as_ref().map_or(&[], |user| &user.tags)
     }
 
     pub(super) fn is_administrator(&self) -> bool {
-        self.user.has_tag("administrator")
+        self.has_any(&["administrator"])
     }
 
     pub(super) fn is_monitor(&self) -> bool {
@@ -104,7 +110,7 @@ impl Caller {
     }
 
     fn sees(&self, vhost: &str) -> bool {
-        self.is_monitor() || self.user.permissions.contains_key(vhost)
+        self.is_monitor() || self.user.as_ref().is_none_or(|user| user.permissions.contains_key(vhost))
     }
 
     /// The virtual hosts that he may look into.
@@ -130,7 +136,10 @@ impl Caller {
     /// 404 if there is none, 401 if he has no permissions there.
     pub(super) fn enters(&self, name: &str) -> Result<(Arc<Vhost>, Arc<Rights>), Error> {
         let vhost = self.api.node.vhost(name).ok_or_else(|| Error::missing("vhost_not_found"))?;
-        let rights = self.api.node.users.rights(&self.name, name);
+        let rights = match self.user {
+            Some(_) => self.api.node.users.rights(&self.name, name),
+            None => Some(Arc::new(Rights::everything(self.name.clone(), name.into()))),
+        };
         let rights = rights.ok_or_else(|| Error::refused("User not authorised to access virtual host"))?;
         Ok((vhost, rights))
     }

@@ -1,5 +1,7 @@
 //! Definitions: everything that was declared and configured, as one object, to take out and to put in again.
 
+use std::fmt::Display;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use axum::Router;
@@ -94,20 +96,55 @@ fn parameters(vhosts: &[Arc<Vhost>]) -> Vec<Value> {
 
 async fn import_all(State(api): State<Shared>, caller: Caller, body: Object) -> Reply {
     caller.administers()?;
-    import(&api, &caller, &body, None)?;
+    put_in(&api, &caller, &body, None)?;
     Ok(reply::done())
 }
 
 async fn import_into(State(api): State<Shared>, caller: Caller, Path(vhost): Path<String>, body: Object) -> Reply {
     caller.administers()?;
     api.vhost(&vhost)?;
-    import(&api, &caller, &body, Some(&vhost))?;
+    put_in(&api, &caller, &body, Some(&vhost))?;
     Ok(reply::done())
+}
+
+/// Takes in the file of definitions that the broker is started with, or all files of a folder in the order of their names.
+///
+/// # Errors
+/// One sentence with the file and what is wrong with it.
+pub(crate) fn load(api: Arc<Api>, path: &FilePath) -> Result<(), String> {
+    let fail = |path: &FilePath, error: &dyn Display| format!("definitions {}: {error}", path.display());
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = path.read_dir().map_err(|error| fail(path, &error))?;
+        files = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        files.sort();
+    }
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(|error| fail(&file, &error))?;
+        import(api.clone(), &text).map_err(|error| fail(&file, &error))?;
+        tracing::info!(file = %file.display(), "definitions taken in");
+    }
+    Ok(())
+}
+
+/// Takes in definitions, as the broker itself.
+///
+/// # Errors
+/// One sentence that says what is wrong with them.
+pub(crate) fn import(api: Arc<Api>, text: &str) -> Result<(), String> {
+    let object = match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Object(object),
+        Ok(_) => return Err("expected a JSON object".into()),
+        Err(error) => return Err(format!("not JSON: {error}")),
+    };
+    let caller = Caller::broker(api.clone());
+    put_in(&api, &caller, &object, None).map_err(|error| error.to_string())
 }
 
 /// Puts definitions in, in an order in which each finds what it needs; `into` is the virtual host for all that name none.
 /// What is there already stays.
-fn import(api: &Api, caller: &Caller, body: &Object, into: Option<&str>) -> Result<(), Error> {
+fn put_in(api: &Api, caller: &Caller, body: &Object, into: Option<&str>) -> Result<(), Error> {
     if into.is_none() {
         for item in items(body, "users")? {
             let name = item.required_text("name")?;
@@ -150,10 +187,10 @@ fn import(api: &Api, caller: &Caller, body: &Object, into: Option<&str>) -> Resu
         let vhost = api.vhost(vhost_of(&item, into)?)?;
         policies::set(api, &vhost, PolicyKind::User, item.required_text("name")?, &item)?;
     }
-    import_topology(api, caller, body, into)
+    put_in_topology(api, caller, body, into)
 }
 
-fn import_topology(api: &Api, caller: &Caller, body: &Object, into: Option<&str>) -> Result<(), Error> {
+fn put_in_topology(api: &Api, caller: &Caller, body: &Object, into: Option<&str>) -> Result<(), Error> {
     for item in items(body, "queues")? {
         let arguments = item.table("arguments")?;
         let method = queue::Declare {

@@ -43,6 +43,7 @@ use crate::node::Node;
 use crate::time::Moment;
 use crate::vhost::Vhost;
 
+pub(crate) use definitions::{import, load};
 pub(crate) use server::run;
 
 /// The RabbitMQ whose API this is, for tools that choose by version.

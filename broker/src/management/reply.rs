@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderName, StatusCode};
+use std::fmt;
+
 use axum::response::{IntoResponse, Response};
 use leveret_spec::ReplyCode;
 use serde_json::{Value, json};
@@ -74,6 +76,15 @@ impl Error {
 
     pub(super) fn internal() -> Self {
         Error::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", "the request could not be finished")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Value::String(reason) => f.write_str(reason),
+            reason => write!(f, "{reason}"),
+        }
     }
 }
 

@@ -192,7 +192,7 @@ fn check(name: &str, kind: &Kind, value: Value<'_>, place: &dyn Display) -> Resu
                     0 => "{value_zero,0}".into(),
                     ..0 => format!("{{value_negative,{number}}}"),
                     _ if name == "x-max-priority" => format!("{{max_value_exceeded,{number}}}"),
-                    _ => format!("{{value_too_big,{number}}}"),
+                    _ => format!("{{value_too_large,{number}}}"),
                 },
             ))
         }

@@ -2,6 +2,8 @@
 
 mod clock;
 mod driver;
+#[cfg(feature = "management")]
+mod http;
 mod listener;
 mod memory;
 mod timers;
@@ -24,6 +26,8 @@ use crate::node::Node;
 use crate::queue::Mailbox;
 
 use clock::Clock;
+#[cfg(feature = "management")]
+pub use http::DefinitionsError;
 
 /// How long clients have to say goodbye when the broker ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
@@ -95,8 +99,13 @@ impl Broker {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (alive, ended) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
+        #[cfg(feature = "management")]
+        let is_blank = config.definitions.is_some();
+        #[cfg(not(feature = "management"))]
+        let is_blank = false;
+        let node = if is_blank { Node::blank } else { Node::new };
         let shared = Arc::new(Shared {
-            node: Arc::new(Node::new(&config, clock::epoch_s())),
+            node: Arc::new(node(&config, clock::epoch_s())),
             clock: Clock::start(),
             connections: Mutex::default(),
             numbers: AtomicU64::new(0),
@@ -106,6 +115,8 @@ impl Broker {
             tokio::spawn(memory::run(shared.node.clone(), limit, stopped.clone()));
         }
         tokio::spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
+        #[cfg(feature = "management")]
+        shared.load_definitions(&config)?;
         let mut addresses = vec![];
         for address in &config.amqp {
             let listener = listener::bind(*address, "listen").await?;
@@ -137,18 +148,6 @@ impl Broker {
     /// The URL for clients, with the default user and virtual host; none if the broker listens nowhere.
     pub fn amqp_url(&self) -> Option<&str> {
         self.url.as_deref()
-    }
-
-    /// Where the HTTP management API listens, with the real port; none if it does not.
-    #[cfg(feature = "management")]
-    pub fn http_address(&self) -> Option<SocketAddr> {
-        self.http
-    }
-
-    /// The URL in front of the HTTP management API's paths, such as `http://127.0.0.1:15672`; none if it does not listen.
-    #[cfg(feature = "management")]
-    pub fn http_url(&self) -> Option<String> {
-        self.http.map(|address| format!("http://{}", reachable(address)))
     }
 
     /// A connection without a socket, within the process: the client's end of a stream that speaks AMQP.
@@ -208,34 +207,6 @@ impl Shared {
             shared.connections.lock().remove(&number);
             drop(alive);
         });
-    }
-
-    /// Serves the HTTP management API; where, with the real port.
-    #[cfg(feature = "management")]
-    async fn serve_http(
-        &self,
-        address: SocketAddr,
-        amqp: &[SocketAddr],
-        config: &Config,
-        stopped: watch::Receiver<bool>,
-    ) -> Result<SocketAddr, StartError> {
-        use crate::management::{self, Api, Listener};
-
-        let listener = listener::bind(address, "http").await?;
-        let address = listener.local_addr().map_err(|e| StartError(e.to_string()))?;
-        let mut listeners: Vec<_> = amqp.iter().map(|&address| Listener { protocol: "amqp", address }).collect();
-        listeners.push(Listener { protocol: "http", address });
-        if !connection::is_loopback(address.ip()) {
-            tracing::warn!(%address, "the HTTP API has no TLS: passwords can be read on the way to it");
-        }
-        let memory_limit = memory::limit(config.memory_limit);
-        let clock = self.clock;
-        let clock = Box::new(move || clock.now());
-        let api = Api { node: self.node.clone(), clock, listeners, memory_limit };
-        if let Some(alive) = self.alive.lock().clone() {
-            tokio::spawn(management::run(listener, Arc::new(api), stopped, alive));
-        }
-        Ok(address)
     }
 
     fn close_all(&self) {

@@ -6,6 +6,7 @@ pub(crate) mod client;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use leveret::{Broker, Config};
@@ -35,9 +36,16 @@ fn free() -> SocketAddr {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Server::start_with(None).unwrap()
+    }
+
+    /// A broker with the definitions of that file.
+    pub(crate) fn start_with(definitions: Option<PathBuf>) -> Result<Self, String> {
         let runtime = Runtime::new().unwrap();
-        let broker = runtime.block_on(Broker::start(Config::in_memory().listen(free()).http(free()))).unwrap();
-        Server { runtime, broker }
+        let mut config = Config::in_memory().listen(free()).http(free());
+        config.definitions = definitions;
+        let broker = runtime.block_on(Broker::start(config)).map_err(|error| error.to_string())?;
+        Ok(Server { runtime, broker })
     }
 
     /// Why another broker does not start there.
