@@ -413,13 +413,13 @@ fn a_taken_port_is_named() {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str, files: &[(&str, Value)]) -> Self {
-        let folder = std::env::temp_dir().join(format!("leveret-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+    fn new(name: &str, files: &[(&str, Value)]) -> std::io::Result<Self> {
+        let folder = Folder(std::env::temp_dir().join(format!("leveret-{name}-{}", std::process::id())));
+        fs::create_dir_all(&folder.0)?;
         for (file, definitions) in files {
-            fs::write(folder.join(file), definitions.to_string()).unwrap();
+            fs::write(folder.file(file), definitions.to_string())?;
         }
-        Folder(folder)
+        Ok(folder)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -447,7 +447,7 @@ fn a_broker_starts_with_the_definitions_of_a_folder_and_with_nobody_else() {
         "bindings": [{"source": "amq.topic", "vhost": "v", "destination": "q", "destination_type": "queue",
                       "routing_key": "a.#", "arguments": {}}],
     });
-    let folder = Folder::new("definitions", &[("2.json", second), ("1.json", first)]);
+    let folder = Folder::new("definitions", &[("2.json", second), ("1.json", first)]).unwrap();
     fs::write(folder.file("notes.txt"), "no definitions").unwrap();
     let server = Server::start_with(Some(folder.0.clone())).unwrap();
     assert_eq!(server.get("/api/overview").status, 401, "there is no guest");
@@ -461,7 +461,7 @@ fn a_broker_starts_with_the_definitions_of_a_folder_and_with_nobody_else() {
 #[test]
 fn a_broker_does_not_start_with_wrong_definitions_and_says_where() {
     let unknown = json!({"queues": [{"name": "q", "vhost": "none"}]});
-    let folder = Folder::new("wrong", &[("unknown.json", unknown), ("list.json", json!([]))]);
+    let folder = Folder::new("wrong", &[("unknown.json", unknown), ("list.json", json!([]))]).unwrap();
     fs::write(folder.file("cut.json"), "{\"users\": [").unwrap();
     let why = |path: &Path| Server::start_with(Some(path.to_owned())).err().unwrap_or_default();
     for (file, text) in [

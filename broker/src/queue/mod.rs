@@ -5,6 +5,7 @@
 
 mod consumers;
 mod dead_letter;
+mod kind;
 mod mailbox;
 mod ready;
 mod settings;
@@ -24,6 +25,7 @@ use crate::time::Moment;
 
 pub(crate) use consumers::{Consumer, ConsumerKey, SharedLimit};
 pub(crate) use dead_letter::{DeadLetter, Death};
+pub(crate) use kind::{check_properties, check_unnamed};
 pub(crate) use mailbox::{Delivery, Inbox, Mailbox, Notice};
 pub(crate) use ready::Entry;
 pub(crate) use settings::{Overflow, Settings, argument_type, compared_arguments};
@@ -300,11 +302,17 @@ impl Queue {
     /// Takes the first message, and tells how many are ready after it.
     ///
     /// # Errors
-    /// 404 if the queue has just been deleted.
+    /// 404 if the queue has just been deleted, 405 for a quorum queue with a single active consumer.
     pub(crate) fn get(&self, no_ack: bool, turn: &mut Turn) -> Result<Option<(Entry, usize)>, Soft> {
         let mut state = self.state.lock();
         if state.deleted {
             return Err(self.gone());
+        }
+        if state.settings.quorum && state.settings.single_active_consumer {
+            return Err(Soft::resource_locked(format!(
+                "cannot obtain access to locked {self}. basic.get operations are not supported by quorum queues with \
+                 single active consumer"
+            )));
         }
         state.used = turn.now;
         let mut expired = vec![];

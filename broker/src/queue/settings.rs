@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use leveret_spec::{Table, Value};
 
+use super::kind;
 use crate::failure::Soft;
 use crate::policy::{Definition, Term};
 
@@ -94,6 +95,7 @@ impl Settings {
                 check(name, kind, value, place)?;
             }
         }
+        kind::check_arguments(arguments, place)?;
         let text = |name| match arguments.lookup(name) {
             Some(Value::LongStr(text)) => Some(text),
             _ => None,
@@ -208,8 +210,9 @@ fn check(name: &str, kind: &Kind, value: Value<'_>, place: &dyn Display) -> Resu
             Err(Soft::precondition_failed(text))
         }
         (Kind::Boolean, Value::Bool(_)) => Ok(()),
-        (Kind::Boolean, _) => Err(expected("boolean")),
-        (Kind::Text(_), _) => Err(invalid(name, place, format_args!("{{unacceptable_type,{}}}", argument_type(value)))),
+        (Kind::Boolean | Kind::Text(_), _) => {
+            Err(invalid(name, place, format_args!("{{unacceptable_type,{}}}", argument_type(value))))
+        }
     }
 }
 

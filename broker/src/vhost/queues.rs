@@ -7,7 +7,7 @@ use leveret_spec::ShortBytes;
 use super::{Vhost, equivalence};
 use crate::exchange::{DestinationId, RESERVED_PREFIX};
 use crate::failure::Soft;
-use crate::queue::{Declaration, Queue, Settings, Turn};
+use crate::queue::{self, Declaration, Queue, Settings, Turn};
 use crate::time::Moment;
 
 /// What has to hold for a queue to be deleted.
@@ -68,6 +68,7 @@ impl Vhost {
         declaration: Declaration,
         now: Moment,
     ) -> Result<Option<Arc<Queue>>, Soft> {
+        queue::check_unnamed(&declaration)?;
         let _topology = self.topology.lock();
         if self.queues.contains_key(name) {
             return Ok(None);
@@ -78,6 +79,7 @@ impl Vhost {
     fn create_queue(&self, name: &str, declaration: Declaration, now: Moment) -> Result<Arc<Queue>, Soft> {
         let place = format!("queue '{name}' in vhost '{}'", self.name);
         let settings = Settings::of(declaration.arguments.as_table(), &place)?;
+        queue::check_properties(&declaration, &place)?;
         if let Some(most) = self.queues_max().filter(|&most| self.queues.len() >= most) {
             let text =
                 format!("cannot declare queue '{name}': queue limit in vhost '{}' ({most}) is reached", self.name);
