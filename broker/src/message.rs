@@ -114,6 +114,9 @@ impl Message {
     /// The time to live that the publisher gave it.
     #[inline]
     pub(crate) fn time_to_live(&self) -> Option<Duration> {
+        if !self.has_properties() {
+            return None;
+        }
         let ms = self.properties().expiration()?;
         std::str::from_utf8(&ms).ok()?.parse().ok().map(Duration::from_millis)
     }
@@ -170,6 +173,13 @@ impl Message {
         let tail = self.tail();
         let size = u32::from_be_bytes([tail[4], tail[5], tail[6], tail[7]]) as usize;
         &tail[1 + FRAME_HEADER..1 + FRAME_HEADER + size]
+    }
+
+    /// False for a message with no property at all.
+    #[inline]
+    pub(crate) fn has_properties(&self) -> bool {
+        let flags = self.address_len() + BEFORE_HEADER + ContentHeader::FIXED;
+        self.0.get(flags..flags + 2) != Some(&[0, 0])
     }
 
     /// The properties as they came.

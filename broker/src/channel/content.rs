@@ -107,7 +107,6 @@ impl Channel {
         let Some(assembly) = self.assembly_ends(link) else { return Ok(()) };
         check_size(assembly.size, link)?;
         let header = assembly.header.unwrap_or_default();
-        self.check_properties(&header, link)?;
         let message = Message::from_parts(&assembly.address, &header, &assembly.body);
         self.accept(message, assembly.mandatory, link)
     }

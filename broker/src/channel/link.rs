@@ -118,11 +118,17 @@ impl Link {
         self.far_ahead |= self.batches.send(&self.mailbox, &mut self.turn);
     }
 
-    /// Does what the turn has left: dead letters, then wake-ups.
-    pub(crate) fn finish(&mut self) {
+    /// Lets what has died in this turn go where the dead letters go.
+    #[inline]
+    pub(crate) fn publish_dead_letters(&mut self) {
         if !self.turn.dead.is_empty() {
             self.vhost.publish_dead_letters(&mut self.turn, self.node.epoch_s);
         }
+    }
+
+    /// Does what the turn has left: dead letters, then wake-ups.
+    pub(crate) fn finish(&mut self) {
+        self.publish_dead_letters();
         self.turn.wake();
     }
 

@@ -140,35 +140,53 @@ impl Channel {
         let address = &input[ADDRESS_AT..ADDRESS_AT + address_length];
         // A message is kept as it stands on the wire only if nothing stands between its parts that does not belong there.
         let plain = length == ADDRESS_AT + address_length + BEHIND_ADDRESS;
-        let whole = if plain { content::whole(&input[length..], self.number, payload_max) } else { None };
-        let Some(whole) = whole else {
-            self.assembly = Some(Assembly::of(address, method.mandatory));
-            return Ok(0);
-        };
-        content::check_size(whole.body_size, link)?;
-        self.check_properties(whole.header, link)?;
-        let message = Message::from_wire(&input[ADDRESS_AT..length + whole.length]);
-        self.accept(message, method.mandatory, link)?;
-        Ok(whole.length)
+        if plain && let Some(taken) = self.publish_plain(input, length, method.mandatory, payload_max, link)? {
+            return Ok(taken);
+        }
+        self.assembly = Some(Assembly::of(address, method.mandatory));
+        Ok(0)
     }
 
-    /// Checks what the broker has to understand of the properties.
+    /// The same for a frame that is known to be basic.publish and no more; `None` if its content has not arrived whole.
     #[inline]
-    pub(super) fn check_properties(&self, header: &[u8], link: &mut Link) -> Result<(), Failure> {
-        match &header[ContentHeader::FIXED..] {
-            [0, 0] => Ok(()),
-            raw => check_properties(raw, link),
+    pub(crate) fn publish_plain(
+        &mut self,
+        input: &[u8],
+        length: usize,
+        mandatory: bool,
+        payload_max: usize,
+        link: &mut Link,
+    ) -> Result<Option<usize>, Failure> {
+        let Some(whole) = content::whole(&input[length..], self.number, payload_max) else { return Ok(None) };
+        content::check_size(whole.body_size, link)?;
+        let message = Message::from_wire(&input[ADDRESS_AT..length + whole.length]);
+        match &whole.header[ContentHeader::FIXED..] {
+            [0, 0] => self.take(message, mandatory, link)?,
+            _ => self.accept(message, mandatory, link)?,
         }
+        Ok(Some(whole.length))
     }
 
     /// A message that has arrived whole.
     #[inline]
     pub(super) fn accept(&mut self, mut message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
-        link.published += message.size();
+        let checked = check_properties(&message.header()[ContentHeader::FIXED..], link);
+        if let Err(Failure::Soft(_)) = checked {
+            // What is wrong with the exchange comes first.
+            routed(&message, link)?;
+        }
+        checked?;
         message.normalize_headers().map_err(|why| Hard::frame_error(why.0))?;
         if message.properties().reply_to().is_some_and(|name| *name == *REPLY_TO.as_bytes()) {
             message = self.with_reply_name(&message)?;
         }
+        self.take(message, mandatory, link)
+    }
+
+    /// The same for one whose properties say nothing to the broker.
+    #[inline]
+    fn take(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
+        link.published += message.size();
         if self.transaction.is_some() {
             return self.hold_back(message, mandatory, link);
         }
@@ -180,7 +198,6 @@ impl Channel {
     /// A message that did not come over the wire; true if it went to any queue.
     pub(crate) fn publish_whole(&mut self, message: Message, link: &mut Link) -> Result<bool, Failure> {
         content::check_size(message.body_len() as u64, link)?;
-        self.check_properties(message.header(), link)?;
         let before = link.out.unsent().len();
         self.accept(message, true, link)?;
         // What nobody takes is returned.
@@ -292,6 +309,7 @@ fn send_back(message: &Message, channel: u16, link: &mut Link) {
     link.out.put(|out| message.put_content(out, channel, frame_max));
 }
 
+/// Checks what the broker has to understand of the properties.
 fn check_properties(raw: &[u8], link: &mut Link) -> Result<(), Failure> {
     let properties = RawProperties::of(raw).map_err(|why| Hard::frame_error(why.0))?;
     properties.validate().map_err(|why| Hard::frame_error(format!("cannot decode properties: {why}")))?;
@@ -302,12 +320,12 @@ fn check_properties(raw: &[u8], link: &mut Link) -> Result<(), Failure> {
         let text = format!("user_id property set to '{user}' but authenticated user was '{}'", link.client.user);
         return Err(Soft::precondition_failed(text).into());
     }
-    if let Some(headers) = properties.headers() {
-        check_copies(headers)?;
-    }
     if let Some(expiration) = properties.expiration() {
         check_expiration(&expiration.to_string())
             .map_err(|why| Soft::precondition_failed(format!("invalid expiration '{expiration}': {why}")))?;
+    }
+    if let Some(headers) = properties.headers() {
+        check_copies(headers)?;
     }
     Ok(())
 }
@@ -341,7 +359,7 @@ fn check_expiration(text: &str) -> Result<(), String> {
     }
     match number.parse::<u64>() {
         Ok(ms) if ms <= EXPIRATION_MS_MAX => Ok(()),
-        _ => Err(format!("{{value_too_big,{number}}}")),
+        _ => Err(format!("{{value_too_large,{number}}}")),
     }
 }
 
@@ -359,7 +377,7 @@ mod tests {
             ("abc", "no_integer"),
             ("10abc", "{leftover_string,\"abc\"}"),
             ("-1", "{value_negative,-1}"),
-            ("315360000001", "{value_too_big,315360000001}"),
+            ("315360000001", "{value_too_large,315360000001}"),
         ] {
             assert_eq!(check_expiration(bad), Err(why.into()));
         }

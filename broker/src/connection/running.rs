@@ -34,7 +34,21 @@ pub(super) struct Running {
     blocked: bool,
     /// The inbox that is exchanged for the mailbox's.
     inbox: Inbox,
+    repeated: Repeated,
 }
+
+/// The last basic.publish that was taken with its content, as it stood on the wire: publishers tend to send the same one
+/// again, and what was understood of it once need not be read a second time.
+#[derive(Default)]
+struct Repeated {
+    channel: u16,
+    mandatory: bool,
+    /// The whole frame; empty if there is none.
+    frame: Vec<u8>,
+}
+
+/// A longer basic.publish is not worth remembering, in bytes.
+const REPEATED_BYTES_MAX: usize = 256;
 
 impl Running {
     pub(super) fn new(link: Link, presence: Presence, peer: Peer, channel_max: usize) -> Self {
@@ -47,6 +61,7 @@ impl Running {
             paused_until: None,
             blocked: false,
             inbox: Inbox::default(),
+            repeated: Repeated::default(),
         }
     }
 
@@ -56,6 +71,13 @@ impl Running {
         let mut used = 0;
         while self.link.out.unsent().len() < OUTPUT_BYTES_MAX {
             let rest = &input[used..];
+            if let Some(length) = self.publish_again(rest, payload_max) {
+                match length {
+                    Ok(length) => used += length,
+                    Err(reason) => return (used, Some(Next::Close(reason))),
+                }
+                continue;
+            }
             let outcome = match frame::parse(rest, payload_max) {
                 Ok(None) => break,
                 Ok(Some((frame, length))) => self.frame(frame, rest, length, payload_max),
@@ -68,6 +90,34 @@ impl Running {
             }
         }
         (used, None)
+    }
+
+    /// The publish that came last, with other content: how many bytes it takes. `None` for anything else.
+    #[inline]
+    fn publish_again(&mut self, input: &[u8], payload_max: usize) -> Option<Result<usize, Reason>> {
+        let Repeated { channel: number, mandatory, frame } = &self.repeated;
+        if frame.is_empty() || !input.starts_with(frame) {
+            return None;
+        }
+        let (number, length) = (*number, frame.len());
+        let channel = self.channels.of_mut(number).filter(|c| !c.closing && c.is_between_messages())?;
+        match channel.publish_plain(input, length, *mandatory, payload_max, &mut self.link).transpose()? {
+            Ok(content) => Some(Ok(length + content)),
+            Err(failure) => {
+                let (class, method) = PUBLISH;
+                // How much of the content there was does not matter: what follows on this channel is ignored, frame by frame.
+                Some(self.settle_failure(Err(failure), number, class, method).map(|()| length))
+            }
+        }
+    }
+
+    fn remember(&mut self, publish: &[u8], channel: u16, mandatory: bool) {
+        self.repeated.frame.clear();
+        if publish.len() <= REPEATED_BYTES_MAX {
+            self.repeated.frame.extend_from_slice(publish);
+            self.repeated.channel = channel;
+            self.repeated.mandatory = mandatory;
+        }
     }
 
     /// One frame, or a whole publish of three.
@@ -137,7 +187,13 @@ impl Running {
         let mut used = length;
         let outcome = match &method {
             Method::Basic(basic::Method::Publish(publish)) => {
-                channel.publish(publish, input, length, payload_max, &mut self.link).map(|content| used += content)
+                let taken = channel.publish(publish, input, length, payload_max, &mut self.link);
+                taken.map(|content| {
+                    used += content;
+                    if content > 0 {
+                        self.remember(&input[..length], frame.channel, publish.mandatory);
+                    }
+                })
             }
             Method::Basic(basic::Method::Ack(_) | basic::Method::Nack(_) | basic::Method::Reject(_)) => {
                 channel.handle(method, &mut self.link)
@@ -259,6 +315,7 @@ impl Running {
             }
         }
         self.link.reuse_unsettled(unsettled);
+        self.link.publish_dead_letters();
     }
 
     pub(super) fn end_turn(&mut self, now: Moment) {

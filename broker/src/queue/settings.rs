@@ -202,8 +202,11 @@ fn check(name: &str, kind: &Kind, value: Value<'_>, place: &dyn Display) -> Resu
             if allowed.is_empty() || allowed.iter().any(|a| a.as_bytes() == text) {
                 return Ok(());
             }
-            let what = name.trim_start_matches("x-").replace('-', "_");
-            Err(invalid(name, place, format_args!("invalid_{what}")))
+            let text = String::from_utf8_lossy(text);
+            Err(match name.trim_start_matches("x-") {
+                "queue-type" => invalid(name, place, format_args!("\"unsupported queue type '{text}'\"")),
+                what => invalid(name, place, format_args!("invalid_{}", what.replace('-', "_"))),
+            })
         }
         (Kind::Text(_), _) if name.starts_with("x-dead-letter") => {
             let text = format!("invalid type '{}' for arg '{name}' in {place}", argument_type(value));

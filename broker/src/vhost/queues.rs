@@ -106,11 +106,11 @@ impl Vhost {
     ) -> Result<usize, Soft> {
         let mut topology = self.topology.lock();
         let check = |ready: usize, consumers: usize| {
-            if condition.unused && consumers > 0 {
-                return Err(Soft::precondition_failed(format!("{queue} in use")));
-            }
             if condition.empty && ready > 0 {
                 return Err(Soft::precondition_failed(format!("{queue} not empty")));
+            }
+            if condition.unused && consumers > 0 {
+                return Err(Soft::precondition_failed(format!("{queue} in use")));
             }
             Ok(())
         };
