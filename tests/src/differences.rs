@@ -41,6 +41,40 @@ pub enum Difference {
     TimestampsMatch,
     /// A reply text that is too long is cut between characters.
     TextsCutBetweenCharacters,
+    /// Where a queue has a routing key for its dead letters, they lose the header CC.
+    DeadLettersLoseCopies,
+    /// The headers x-last-death-* tell the latest death.
+    LastDeathTold,
+    /// The deaths that a client publishes in x-death are counted on.
+    ClientsDeathsMerged,
+    /// A message's user-id is looked at before its expiration and its copies.
+    UsersFirst,
+    /// A dead letter is not redelivered, though its first queue had delivered it.
+    DeadLettersAreNew,
+    /// A message whose queue is deleted before tx.commit was routed nowhere.
+    CommitWithoutQueue,
+    /// An answer that reaches its requester was routed: it is not returned.
+    AnswersAreRouted,
+    /// Answers by direct reply-to have their own delivery tags.
+    AnswersAreNumbered,
+    /// A refusal says which kind of access was refused.
+    AccessNamed,
+    /// A queue's x-queue-mode has to be one that is known.
+    QueueModesChecked,
+    /// basic.qos with `global` is for quorum queues as for all others.
+    GlobalPrefetchForAll,
+    /// A name of direct reply-to is no queue for queue.bind.
+    ReplyNamesAreMissing,
+    /// Arguments that are hints for clusters are taken, for every type of queue.
+    HintsTaken,
+    /// Topic permissions are for the keys of CC and BCC too.
+    CopiesNeedPermission,
+    /// A passive declaration needs some permission.
+    PassiveNeedsPermission,
+    /// A single active consumer may cancel while it holds messages.
+    ActiveMayCancel,
+    /// Giving a delivery back counts towards its delivery limit.
+    GivingBackFails,
     /// A later basic.qos reaches the running consumers of py-amqp's clients.
     QosReachesPyAmqp,
 }
@@ -158,6 +192,91 @@ pub const TABLE: &[Row] = &[
         difference: Difference::TextsCutBetweenCharacters,
         shared_by: Versions::None,
         reason: "half a character is no UTF-8: clients fail to decode it, and RabbitMQ 4.3 closes the connection (541)",
+    },
+    Row {
+        difference: Difference::DeadLettersLoseCopies,
+        shared_by: Versions::Before(4, 0),
+        reason: "the key is the only one that counts, and the Java client's suite checks that the others are gone",
+    },
+    Row {
+        difference: Difference::LastDeathTold,
+        shared_by: Versions::From(3, 13),
+        reason: "programs read the latest death there; RabbitMQ has learned it",
+    },
+    Row {
+        difference: Difference::ClientsDeathsMerged,
+        shared_by: Versions::Before(4, 0),
+        reason: "old programs count their retries so; RabbitMQ 4 does not look at a client's x-death",
+    },
+    Row {
+        difference: Difference::UsersFirst,
+        shared_by: Versions::Before(4, 0),
+        reason: "either order will do; this one spares a message that is refused anyway from being read further",
+    },
+    Row {
+        difference: Difference::DeadLettersAreNew,
+        shared_by: Versions::Before(4, 0),
+        reason: "to the queue that it comes to, a dead letter is as new as any other message",
+    },
+    Row {
+        difference: Difference::CommitWithoutQueue,
+        shared_by: Versions::Before(4, 0),
+        reason: "a queue that is gone is no error of who publishes; RabbitMQ 4.3 closes the connection (506)",
+    },
+    Row {
+        difference: Difference::AnswersAreRouted,
+        shared_by: Versions::From(4, 2),
+        reason: "what has arrived does not come back; RabbitMQ has learned it",
+    },
+    Row {
+        difference: Difference::AnswersAreNumbered,
+        shared_by: Versions::From(4, 0),
+        reason: "section 1.8.3.13: delivery tags are unique in their channel; RabbitMQ 3 repeats the same one",
+    },
+    Row {
+        difference: Difference::AccessNamed,
+        shared_by: Versions::From(4, 0),
+        reason: "whoever is refused should hear what is missing; RabbitMQ has learned it",
+    },
+    Row {
+        difference: Difference::QueueModesChecked,
+        shared_by: Versions::Before(4, 0),
+        reason: "a mistake in an argument should be heard of; RabbitMQ 4 passes over the argument",
+    },
+    Row {
+        difference: Difference::GlobalPrefetchForAll,
+        shared_by: Versions::None,
+        reason: "a quorum queue is an ordinary durable queue here: there is no reason to refuse",
+    },
+    Row {
+        difference: Difference::ReplyNamesAreMissing,
+        shared_by: Versions::Before(4, 3),
+        reason: "there is no such queue; RabbitMQ 4.3 says instead that it must not be bound (403)",
+    },
+    Row {
+        difference: Difference::HintsTaken,
+        shared_by: Versions::None,
+        reason: "on one machine a hint about many is followed already",
+    },
+    Row {
+        difference: Difference::CopiesNeedPermission,
+        shared_by: Versions::From(4, 0),
+        reason: "a key that may not be written to is not written to by way of a header; RabbitMQ has learned it",
+    },
+    Row {
+        difference: Difference::PassiveNeedsPermission,
+        shared_by: Versions::From(4, 3),
+        reason: "names are nobody's business who may do nothing with them; RabbitMQ has learned it",
+    },
+    Row {
+        difference: Difference::ActiveMayCancel,
+        shared_by: Versions::From(4, 0),
+        reason: "a consumer may cancel at any time; RabbitMQ 3.10's queue fails when the next message comes",
+    },
+    Row {
+        difference: Difference::GivingBackFails,
+        shared_by: Versions::Before(4, 3),
+        reason: "a consumer that gives a poisonous message back at once would go on for ever; RabbitMQ 4.3 lets it",
     },
     Row {
         difference: Difference::QosReachesPyAmqp,

@@ -7,6 +7,9 @@
 //! differences  where Leveret and RabbitMQ answer differently on purpose, and why
 //! texts        RabbitMQ's explanations, which clients parse
 //! names        names that no other test uses
+//! own          a Leveret of the test's own, for what brokers can be told
+//! http         the management API, for what AMQP has no methods for
+//! admin        users, virtual hosts, policies: made by way of the management API, and removed again
 //! ```
 //!
 //! A test reads like the conversation that it checks:
@@ -29,20 +32,26 @@
 //! all waits for its time limit, and fails.
 #![expect(clippy::panic, reason = "a check that fails panics: that is how a test reports")]
 
+mod admin;
 mod differences;
 pub mod differential;
+pub mod http;
 mod names;
+mod own;
 mod peer;
 mod received;
 mod target;
 pub mod texts;
 
+pub use admin::{Policy, User, Vhost};
 pub use differences::{Difference, TABLE};
 pub use names::unique;
+pub use own::Own;
 pub use peer::{Peer, Visit};
-pub use received::{Answer, Content, Received};
+pub use received::{Answer, Content, Death, Received};
 pub use target::{Product, Target, target};
 
+use leveret_spec::table::ArrayBuf;
 use leveret_spec::{ShortBytes, ShortStr, TableBuf, Value};
 
 /// The rest of a method's arguments: `queue::Declare { queue: short("q"), ..default() }`.
@@ -64,6 +73,14 @@ pub fn short(text: &str) -> ShortStr<'_> {
 /// Above 255 bytes.
 pub fn octets<T: AsRef<[u8]> + ?Sized>(bytes: &T) -> ShortBytes<'_> {
     ShortBytes::new(bytes.as_ref()).expect("at most 255 bytes")
+}
+
+/// A list of texts, as a field of a table.
+pub fn texts_of<const N: usize>(items: [&str; N]) -> ArrayBuf {
+    items.into_iter().fold(ArrayBuf::new(), |mut array, item| {
+        array.push(item);
+        array
+    })
 }
 
 /// A field table.

@@ -2,12 +2,12 @@
 
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{LazyLock, mpsc};
-use std::thread;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use leveret::{Broker, Config};
+use leveret::Config;
 
+use crate::own::Own;
 use crate::peer::Peer;
 
 /// The embedded broker's limit for messages, in bytes: small, so that a test can exceed it in no time.
@@ -22,7 +22,8 @@ pub struct Target {
     user: String,
     password: String,
     vhost: String,
-    embedded: bool,
+    /// Where the management API is, if the broker is embedded.
+    http: Option<SocketAddr>,
     product: LazyLock<Product>,
 }
 
@@ -51,44 +52,26 @@ pub fn target() -> &'static Target {
 
 impl Target {
     fn parse(url: &str) -> Target {
-        let (rest, vhost) = match url.strip_prefix("amqp://").map(|rest| rest.split_once('/').unwrap_or((rest, "%2f")))
-        {
-            Some((rest, vhost)) => (rest, vhost),
-            None => panic!("AMQP_URL is no amqp:// URL: {url}"),
-        };
-        let (login, authority) = rest.rsplit_once('@').unwrap_or(("guest:guest", rest));
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:5672") };
-        let address = authority.to_socket_addrs().ok().and_then(|mut found| found.next());
-        let Some(address) = address else { panic!("AMQP_URL names no host that can be found: {url}") };
-        let vhost = match vhost {
-            "" => "%2f",
-            named => named,
-        };
-        let [user, password, vhost] = [user, password, vhost].map(unescape);
-        Target { address, user, password, vhost, embedded: false, product: LazyLock::new(recognise) }
+        let Url { user, password, address, path } = Url::parse("AMQP_URL", "amqp://", 5672, url);
+        let vhost = path.filter(|path| !path.is_empty()).unwrap_or_else(|| "/".into());
+        Target { address, user, password, vhost, http: None, product: LazyLock::new(recognise) }
     }
 
     fn embedded() -> Target {
-        let mut config = Config::in_memory().listen(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut config = Config::in_memory().listen(anywhere).http(anywhere);
         config.limits.message_bytes_max = EMBEDDED_MESSAGE_BYTES_MAX;
         config.limits.handshake_timeout = EMBEDDED_HANDSHAKE_TIMEOUT;
-        let (started, address) = mpsc::channel();
-        // The thread, and the broker with it, ends with the process.
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let broker = Broker::start(config).await.expect("a broker on a free port");
-                started.send(broker.amqp_addresses()[0]).expect("somebody waits for the address");
-                std::future::pending::<()>().await;
-            });
-        });
+        let broker = Own::start(config);
+        let (address, http) = (broker.address(), broker.http_address());
+        // It ends with the process.
+        std::mem::forget(broker);
         Target {
-            address: address.recv().expect("the embedded broker starts"),
+            address,
             user: "guest".into(),
             password: "guest".into(),
             vhost: "/".into(),
-            embedded: true,
+            http,
             product: LazyLock::new(recognise),
         }
     }
@@ -115,7 +98,12 @@ impl Target {
 
     /// True if the broker ends with this process, and all that the tests have left behind with it.
     pub fn is_embedded(&self) -> bool {
-        self.embedded
+        self.http.is_some()
+    }
+
+    /// Where an embedded broker has its management API.
+    pub(crate) fn http_address(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// What the broker says it is.
@@ -126,10 +114,37 @@ impl Target {
     /// The largest message that the broker takes with its default settings, in bytes.
     pub fn message_bytes_max(&self) -> u64 {
         match self.product() {
-            Product::Leveret if self.embedded => EMBEDDED_MESSAGE_BYTES_MAX,
+            Product::Leveret if self.is_embedded() => EMBEDDED_MESSAGE_BYTES_MAX,
             Product::RabbitMq { major: 4.., .. } => 16 << 20,
             _ => 128 << 20,
         }
+    }
+}
+
+/// A URL with a login.
+pub(crate) struct Url {
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) address: SocketAddr,
+    /// What is behind the `/`, if there is one.
+    pub(crate) path: Option<String>,
+}
+
+impl Url {
+    /// The URL in the environment variable `variable`.
+    ///
+    /// # Panics
+    /// If it is none, or its host cannot be found.
+    #[track_caller]
+    pub(crate) fn parse(variable: &str, scheme: &str, default_port: u16, url: &str) -> Url {
+        let Some(rest) = url.strip_prefix(scheme) else { panic!("{variable} is no {scheme} URL: {url}") };
+        let (rest, path) = rest.split_once('/').map_or((rest, None), |(rest, path)| (rest, Some(path)));
+        let (login, authority) = rest.rsplit_once('@').unwrap_or(("guest:guest", rest));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let port = if authority.contains(':') { String::new() } else { format!(":{default_port}") };
+        let address = format!("{authority}{port}").to_socket_addrs().ok().and_then(|mut found| found.next());
+        let Some(address) = address else { panic!("{variable} names no host that can be found: {url}") };
+        Url { user: unescape(user), password: unescape(password), address, path: path.map(unescape) }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use leveret_spec::ReplyCode;
 
-use crate::target::target;
+use crate::differences::Difference;
+use crate::target::{Product, target};
 
 /// The whole reply text: `NOT_FOUND - no queue 'q' in vhost '/'`.
 ///
@@ -41,6 +42,28 @@ pub fn locked(name: &str) -> String {
         queue(name)
     );
     cut(405, text)
+}
+
+/// What a user may not do: `configure`, `write` or `read` access, to a queue or an exchange or a topic.
+pub fn no_access(access: &str, place: &str, user: &str) -> String {
+    let access = if Difference::AccessNamed.holds() { format!("{access} ") } else { String::new() };
+    cut(403, format!("{access}access to {place} refused for user '{user}'"))
+}
+
+/// A quorum queue that is for its active consumer.
+pub fn active_consumer(name: &str) -> String {
+    let kind = match target().product() {
+        Product::RabbitMq { major: 4.., .. } => "<<\"quorum\">>",
+        _ => "quorum",
+    };
+    let place = queue(name);
+    cut(
+        405,
+        format!(
+            "cannot obtain access to locked {place}. basic.get operations are not supported by {kind} queues with single \
+             active consumer"
+        ),
+    )
 }
 
 /// What is left of an explanation when name and explanation have 255 bytes at most.

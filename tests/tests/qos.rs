@@ -241,3 +241,30 @@ fn a_full_consumer_does_not_hold_up_others() {
     }
     assert_eq!(peer.bodies(3, 19), (1..20).map(|n| n.to_string()).collect::<Vec<_>>());
 }
+
+/// RabbitMQ: a channel's limit is shared by its queues: none of them starves.
+#[test]
+fn a_channels_limit_is_shared_fairly() {
+    if !Difference::GlobalPrefetch.holds() {
+        return;
+    }
+    let mut peer = Peer::with_channel();
+    let (one, two) = (peer.queue(1), peer.queue(1));
+    peer.prefetch_of_channel(1, 1);
+    peer.consume(1, &one, "one");
+    peer.consume(1, &two, "two");
+    peer.open_channel(2);
+    for _ in 0..20 {
+        peer.publish(2, "", &one, "one");
+        peer.publish(2, "", &two, "two");
+    }
+    let mut heard = vec![];
+    for _ in 0..20 {
+        let (deliver, content) = peer.delivery(1);
+        heard.push(content.text());
+        peer.ack(1, deliver.delivery_tag);
+    }
+    for queue in ["one", "two"] {
+        assert!(heard.iter().filter(|body| *body == queue).count() >= 5, "{heard:?}");
+    }
+}

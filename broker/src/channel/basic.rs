@@ -42,7 +42,7 @@ impl Channel {
             return Err(Hard::not_implemented(format!("prefetch_size!=0 ({})", m.prefetch_size)).into());
         }
         if m.global {
-            self.shared.set(m.prefetch_count);
+            self.shared.set(m.prefetch_count, self.sources.taken());
             self.resume_consumers(link);
         } else {
             self.prefetch = m.prefetch_count;

@@ -12,7 +12,7 @@ use crate::auth::{Access, Resource};
 use crate::failure::{Failure, Hard, Soft};
 use crate::message::{self, Message};
 use crate::queue::{Accepted, Mailbox, Queue, Turn, argument_type};
-use crate::vhost::{REPLY_TO, Routed, is_reply_name};
+use crate::vhost::{REPLY_TO, Routed, copies, is_reply_name};
 
 /// Routes that a channel remembers.
 const ROUTES: usize = 16;
@@ -276,6 +276,9 @@ fn routed(message: &Message, link: &mut Link) -> Result<Routed, Soft> {
     link.rights()?.check(Access::Write, Resource::Exchange(&name))?;
     if !exchange.is_empty() {
         check_topic(link, Access::Write, &name, &key)?;
+        for copy in message.properties().headers().into_iter().flat_map(copies) {
+            check_topic(link, Access::Write, &name, copy)?;
+        }
     }
     link.vhost.route(&exchange, &key, message)
 }

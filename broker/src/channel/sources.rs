@@ -71,6 +71,11 @@ impl Sources {
         }
     }
 
+    /// Messages that basic.get has taken and that are not settled.
+    pub(super) fn taken(&self) -> u32 {
+        self.slots.iter().flatten().filter(|source| !source.is_consumer()).map(|source| source.unsettled).sum()
+    }
+
     /// The numbers of all sources once around, from the one after `number` on.
     pub(super) fn numbers_after(&self, number: u32) -> impl Iterator<Item = u32> + use<> {
         let count = self.slots.len() as u32;

@@ -33,6 +33,8 @@ pub(crate) struct SharedLimit {
     /// 0 is no limit.
     limit: AtomicU32,
     held: AtomicU32,
+    /// Messages that basic.get had taken when the limit was set: RabbitMQ counts them until the limit is lifted.
+    taken_before: AtomicU32,
 }
 
 impl SharedLimit {
@@ -45,7 +47,11 @@ impl SharedLimit {
         self.limit.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set(&self, limit: u16) {
+    /// Sets the limit, where basic.get has taken messages that are not settled.
+    pub(crate) fn set(&self, limit: u16, taken: u32) {
+        if limit == 0 || !self.is_limited() {
+            self.taken_before.store(if limit == 0 { 0 } else { taken }, Ordering::Relaxed);
+        }
         self.limit.store(limit.into(), Ordering::Relaxed);
     }
 
@@ -60,7 +66,7 @@ impl SharedLimit {
 
     fn has_room(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
-        limit == 0 || self.held.load(Ordering::Relaxed) < limit
+        limit == 0 || self.held.load(Ordering::Relaxed) + self.taken_before.load(Ordering::Relaxed) < limit
     }
 
     /// Counts one message at once if that may use up the limit; otherwise the caller counts it with others.

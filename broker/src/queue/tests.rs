@@ -148,7 +148,7 @@ fn a_higher_priority_consumer_gets_everything_while_it_has_credit() {
 fn consumers_of_a_channel_share_its_limit() {
     let mut bench = Bench::new();
     let shared = Arc::new(SharedLimit::default());
-    shared.set(3);
+    shared.set(3, 0);
     let mut a = bench.consumer_with(0, 0, &shared);
     let mut b = bench.consumer_with(0, 0, &shared);
     bench.publish("1 2 3 4 5");

@@ -31,7 +31,7 @@ pub(crate) use bindings::Ends;
 pub(crate) use metadata::Metadata;
 pub(crate) use queues::DeleteCondition;
 pub(crate) use replies::{REPLY_PREFIX, REPLY_TO, is_reply_name};
-pub(crate) use routing::Routed;
+pub(crate) use routing::{Routed, copies};
 
 /// A virtual host.
 pub(crate) struct Vhost {

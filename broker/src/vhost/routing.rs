@@ -13,7 +13,7 @@ use crate::message::Message;
 use crate::queue::Queue;
 
 /// Further routing keys, from the headers CC and BCC.
-fn copies(headers: Table<'_>) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn copies(headers: Table<'_>) -> impl Iterator<Item = &[u8]> {
     let lists = ["CC", "BCC"].into_iter().filter_map(move |name| match headers.lookup(name) {
         Some(Value::Array(keys)) => Some(keys),
         _ => None,

@@ -2,7 +2,7 @@
 
 use leveret_spec::frame::{self, FrameKind};
 use leveret_spec::method::MethodFrame;
-use leveret_spec::{Properties, basic, confirm, content};
+use leveret_spec::{Properties, TableBuf, basic, confirm, content};
 
 use super::Peer;
 use crate::received::Content;
@@ -25,6 +25,25 @@ impl Peer {
     ) {
         let method = basic::Publish { exchange: octets(exchange), routing_key: octets(routing_key), ..default() };
         self.publish_method(channel, &method, properties, body.as_ref());
+    }
+
+    /// Publishes a message with headers.
+    pub fn publish_headed(
+        &mut self,
+        channel: u16,
+        exchange: &str,
+        routing_key: &str,
+        headers: &TableBuf,
+        body: impl AsRef<[u8]>,
+    ) {
+        let properties = Properties { headers: Some(headers.as_table()), ..default() };
+        self.publish_as(channel, exchange, routing_key, &properties, body);
+    }
+
+    /// Publishes a message that lives so many milliseconds.
+    pub fn publish_expiring(&mut self, channel: u16, routing_key: &str, ttl_ms: &str, body: impl AsRef<[u8]>) {
+        let properties = Properties { expiration: Some(octets(ttl_ms)), ..default() };
+        self.publish_as(channel, "", routing_key, &properties, body);
     }
 
     /// Publishes a message that is returned if it reaches no queue.
@@ -113,6 +132,11 @@ impl Peer {
     /// Settles every delivery up to this one.
     pub fn ack_up_to(&mut self, channel: u16, delivery_tag: u64) {
         self.send(channel, &basic::Ack { delivery_tag, multiple: true });
+    }
+
+    /// Refuses one delivery for good.
+    pub fn reject(&mut self, channel: u16, delivery_tag: u64) {
+        self.send(channel, &basic::Reject { delivery_tag, requeue: false });
     }
 
     /// Returns one delivery to its queue.

@@ -47,6 +47,25 @@ impl Peer {
         name
     }
 
+    /// A new queue with arguments, and the queue that its dead letters go to.
+    #[track_caller]
+    pub fn queue_with_dead_letters(&mut self, channel: u16, arguments: TableBuf) -> (String, String) {
+        let dead = self.queue(channel);
+        let arguments = arguments.with("x-dead-letter-exchange", "").expect("a short key");
+        let arguments = arguments.with("x-dead-letter-routing-key", dead.as_str()).expect("a short key");
+        (self.queue_with(channel, &arguments), dead)
+    }
+
+    /// A new quorum queue with more arguments.
+    #[track_caller]
+    pub fn quorum_queue(&mut self, channel: u16, arguments: TableBuf) -> String {
+        let name = unique("quorum");
+        let arguments = arguments.with("x-queue-type", "quorum").expect("a short key");
+        let arguments = arguments.as_table();
+        self.declare(channel, &queue::Declare { queue: short(&name), durable: true, arguments, ..default() });
+        name
+    }
+
     /// A new queue for other connections too.
     #[track_caller]
     pub fn shared_queue(&mut self, channel: u16) -> String {
@@ -133,6 +152,15 @@ impl Peer {
     pub fn exchange(&mut self, channel: u16, kind: &str) -> String {
         let name = unique(kind);
         self.declare_exchange(channel, &exchange::Declare { exchange: short(&name), kind: short(kind), ..default() });
+        name
+    }
+
+    /// A new exchange of type fanout, with arguments.
+    #[track_caller]
+    pub fn fanout_with(&mut self, channel: u16, arguments: &TableBuf) -> String {
+        let name = unique("fanout");
+        let (exchange, kind, arguments) = (short(&name), short("fanout"), arguments.as_table());
+        self.declare_exchange(channel, &exchange::Declare { exchange, kind, arguments, ..default() });
         name
     }
 

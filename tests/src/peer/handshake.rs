@@ -1,5 +1,7 @@
 //! From the protocol header to connection.open-ok, as a whole and in steps.
 
+use std::net::SocketAddr;
+
 use leveret_spec::{PROTOCOL_HEADER, TableBuf, Value, connection};
 
 use super::Peer;
@@ -17,6 +19,12 @@ pub struct Visit {
     pub channel_max: u16,
     /// In seconds.
     pub heartbeat_s: u16,
+    /// Which broker.
+    pub address: SocketAddr,
+    /// Who.
+    pub user: String,
+    /// The user's password.
+    pub password: String,
     /// Where to.
     pub vhost: String,
 }
@@ -35,6 +43,9 @@ impl Default for Visit {
             frame_max: 131_072,
             channel_max: 2047,
             heartbeat_s: 0,
+            address: target().address(),
+            user: target().user().to_owned(),
+            password: target().password().to_owned(),
             vhost: target().vhost().to_owned(),
         }
     }
@@ -66,10 +77,21 @@ impl Peer {
     /// A connection that is opened in this way.
     #[track_caller]
     pub fn visit(visit: &Visit) -> Peer {
-        let mut peer = Peer::log_in(&visit.properties);
+        let mut peer = Peer::ask_to_visit(visit);
+        peer.expect::<connection::OpenOk>(0);
+        peer.vhost.clone_from(&visit.vhost);
+        peer
+    }
+
+    /// A connection as far as its connection.open, which is not answered yet.
+    #[track_caller]
+    pub fn ask_to_visit(visit: &Visit) -> Peer {
+        let mut peer = Peer::connect_to(visit.address);
+        peer.greet();
+        peer.start_ok(&visit.properties, "PLAIN", &Peer::plain(&visit.user, &visit.password));
+        peer.expect::<connection::Tune>(0);
         peer.tune_ok(visit.channel_max, visit.frame_max, visit.heartbeat_s);
         peer.open(&visit.vhost);
-        peer.expect::<connection::OpenOk>(0);
         peer
     }
 

@@ -9,7 +9,7 @@ mod refused;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -28,12 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
+    address: SocketAddr,
     /// What has come and was not looked at.
     input: Vec<u8>,
     /// Whole methods and contents by channel, and contents of which something is missing.
     inboxes: HashMap<u16, Inbox>,
     /// What the two sides have agreed on, in bytes; 0 is no limit.
     frame_max: u32,
+    /// Where it works.
+    vhost: String,
     /// What the test has made and no connection's end removes.
     queues: Vec<String>,
     exchanges: Vec<String>,
@@ -46,16 +49,27 @@ impl Peer {
     /// If nobody listens.
     #[track_caller]
     pub fn connect() -> Peer {
-        let stream = match TcpStream::connect(target().address()) {
+        Peer::connect_to(target().address())
+    }
+
+    /// A socket to any broker, and nothing said yet.
+    ///
+    /// # Panics
+    /// If nobody listens.
+    #[track_caller]
+    pub fn connect_to(address: SocketAddr) -> Peer {
+        let stream = match TcpStream::connect(address) {
             Ok(stream) => stream,
-            Err(error) => panic!("cannot connect to {}: {error}", target().address()),
+            Err(error) => panic!("cannot connect to {address}: {error}"),
         };
         let configured = stream
             .set_nodelay(true)
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
             .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
         configured.expect("a socket takes its options");
-        Peer { stream, input: vec![], inboxes: HashMap::new(), frame_max: 0, queues: vec![], exchanges: vec![] }
+        let vhost = target().vhost().to_owned();
+        let inboxes = HashMap::new();
+        Peer { stream, address, input: vec![], inboxes, frame_max: 0, vhost, queues: vec![], exchanges: vec![] }
     }
 
     /// Sends bytes as they are. That the broker has closed the socket already is not noticed here, but by whoever reads.
@@ -75,6 +89,15 @@ impl Peer {
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
+    /// Where the broker sees this peer, in its words.
+    pub fn connection_name(&self) -> String {
+        let address = |address: std::io::Result<SocketAddr>| match address {
+            Ok(address) => address.to_string(),
+            Err(_) => String::new(),
+        };
+        format!("{} -> {}", address(self.stream.local_addr()), address(self.stream.peer_addr()))
+    }
+
     /// Removes what the test has left behind.
     fn tidy_up(&mut self) {
         let (queues, exchanges) = (std::mem::take(&mut self.queues), std::mem::take(&mut self.exchanges));
@@ -90,7 +113,9 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        if target().is_embedded() || self.queues.is_empty() && self.exchanges.is_empty() {
+        // Another virtual host goes as a whole.
+        let elsewhere = self.vhost != target().vhost() || self.address != target().address();
+        if target().is_embedded() || elsewhere || self.queues.is_empty() && self.exchanges.is_empty() {
             return;
         }
         // What the test thinks of the broker is known by now; this is housekeeping.

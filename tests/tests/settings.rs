@@ -1,0 +1,158 @@
+//! What a broker can be told, on a Leveret of each test's own: RabbitMQ does the same with the same settings, but the brokers
+//! at AMQP_URL are not set up so, and these tests look at them in nothing.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use leveret::{Config, MemoryLimit};
+use leveret_spec::{basic, queue};
+use leveret_tests::{Own, Peer, Visit, default, short, unique};
+
+/// This machine's address on its network. Nothing is sent to find it.
+fn address_of_this_machine() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.connect("192.0.2.1:9").expect("this test needs a network besides the loopback");
+    socket.local_addr().expect("a bound socket has an address").ip()
+}
+
+/// A connection from elsewhere than the loopback, as far as the answer to its login.
+fn log_in_from_outside(config: Config, visit: &Visit) -> (Own, Peer) {
+    let broker = Own::start(config.listen(SocketAddr::from(([0, 0, 0, 0], 0))));
+    let mut peer = Peer::connect_to(SocketAddr::new(address_of_this_machine(), broker.address().port()));
+    peer.greet();
+    peer.start_ok(&visit.properties, "PLAIN", &Peer::plain("guest", "guest"));
+    (broker, peer)
+}
+
+/// RabbitMQ's loopback_users: guest is let in from this machine only; from elsewhere his password is as good as a wrong one.
+#[test]
+fn guest_is_for_this_machine_only() {
+    let (_broker, mut peer) = log_in_from_outside(Config::in_memory(), &default());
+    let text = "Login was refused using authentication mechanism PLAIN. For details see the broker logfile.";
+    let close = peer.expect_connection_close(403, text);
+    assert_eq!((close.class_id, close.method_id), (0, 0));
+    peer.expect_eof();
+    let visit = Visit { properties: Visit::able(&[]), ..default() };
+    let (_broker, mut peer) = log_in_from_outside(Config::in_memory(), &visit);
+    peer.expect_eof();
+}
+
+/// RabbitMQ's loopback_users: without anybody in the list everybody is let in from everywhere.
+#[test]
+fn guest_may_be_for_all_machines() {
+    let mut config = Config::in_memory();
+    config.loopback_users.clear();
+    let (_broker, mut peer) = log_in_from_outside(config, &default());
+    peer.expect::<leveret_spec::connection::Tune>(0);
+}
+
+/// RabbitMQ's consumer_max_per_channel.
+#[test]
+fn consumers_of_a_channel_are_limited() {
+    let mut config = Config::in_memory();
+    config.limits.consumers_per_channel_max = 2;
+    let broker = Own::start(config);
+    let mut peer = broker.with_channel();
+    let name = peer.queue(1);
+    peer.open_channel(2);
+    for channel in [1, 1, 2, 2] {
+        peer.consume(channel, &name, "");
+    }
+    let text = "reached maximum (2) of consumers per channel";
+    peer.refused_hard(1, &basic::Consume { queue: short(&name), ..default() }, 530, text);
+}
+
+/// RabbitMQ's connection_max.
+#[test]
+fn connections_are_limited() {
+    let mut config = Config::in_memory();
+    config.limits.connection_max = Some(1);
+    let broker = Own::start(config);
+    let first = Peer::visit(&broker.visit());
+    let mut second = Peer::ask_to_visit(&broker.visit());
+    second.expect_connection_close(530, "connection refused: node connection limit (1) is reached");
+    second.expect_eof();
+    first.close();
+    Peer::visit(&broker.visit()).close();
+}
+
+/// RabbitMQ's channel_max 0 and frame_max 0 are no limits, and clients may have some.
+#[test]
+fn no_limit_is_a_limit_that_clients_choose() {
+    let mut config = Config::in_memory();
+    (config.limits.channel_max, config.limits.frame_max) = (0, 0);
+    let broker = Own::start(config);
+    let mut peer = Peer::connect_to(broker.address());
+    peer.greet();
+    let visit = broker.visit();
+    peer.start_ok(&visit.properties, "PLAIN", &Peer::plain(&visit.user, &visit.password));
+    let tune = peer.expect::<leveret_spec::connection::Tune>(0);
+    assert_eq!((tune.channel_max, tune.frame_max), (0, 0));
+    for (channel_max, frame_max) in [(0, 0), (10, 4096), (u16::MAX, 1 << 20)] {
+        let mut peer = Peer::visit(&Visit { channel_max, frame_max, ..broker.visit() });
+        peer.open_channel(1);
+        let name = peer.queue(1);
+        let body = vec![b'x'; 300_000];
+        peer.publish(1, "", &name, &body);
+        let (_, content) = peer.get_settled(1, &name).unwrap();
+        assert!(content.body == body);
+        assert_eq!(content.frames.len(), if frame_max == 4096 { 300_000usize.div_ceil(4096 - 8) } else { 1 });
+    }
+}
+
+/// RabbitMQ's max_message_size.
+#[test]
+fn messages_are_limited() {
+    let mut config = Config::in_memory();
+    config.limits.message_bytes_max = 10;
+    let broker = Own::start(config);
+    let mut peer = broker.with_channel();
+    let name = peer.queue(1);
+    peer.publish(1, "", &name, "ten bytes!");
+    peer.publish(1, "", &name, "more than ten");
+    peer.expect_channel_close(1, 406, "message size 13 is larger than configured max size 10");
+    peer.open_channel(1);
+    peer.expect_counts(1, &name, 1, 0);
+}
+
+/// RabbitMQ: a server that ends says so to everybody: 320.
+#[test]
+fn the_end_is_announced() {
+    let mut broker = Own::start(Config::in_memory());
+    let mut peers = [broker.with_channel(), broker.with_channel()];
+    broker.shut_down();
+    for peer in &mut peers {
+        let text = "broker forced connection closure with reason 'shutdown'";
+        let close = peer.expect_connection_close(320, text);
+        assert_eq!((close.class_id, close.method_id), (0, 0));
+        peer.expect_eof();
+    }
+}
+
+/// RabbitMQ's memory alarm: who publishes is told, if he can hear it, and waits; others go on.
+#[test]
+fn publishers_wait_for_memory() {
+    let mut config = Config::in_memory();
+    // Any process has more than this.
+    config.memory_limit = MemoryLimit::Bytes(1);
+    let broker = Own::start(config);
+    let mut publisher = broker.with_channel();
+    let name = unique("q");
+    publisher.declare(1, &queue::Declare { queue: short(&name), durable: true, ..default() });
+    let mut consumer = broker.with_channel();
+    consumer.consume_settled(1, &name, "c");
+    // The broker looks at its memory every few MiB.
+    let body = vec![b'x'; 1 << 20];
+    for _ in 0..8 {
+        publisher.publish(1, "", &name, &body);
+        assert!(consumer.delivery(1).1.body == body);
+    }
+    for _ in 0..1000 {
+        publisher.publish(1, "", &name, "m");
+    }
+    let blocked = publisher.expect::<leveret_spec::connection::Blocked>(0);
+    assert_eq!(&*blocked.reason, "low on memory");
+    // Other connections go on, and are told nothing until they publish.
+    let mut other = broker.with_channel();
+    other.expect_nothing(1);
+    assert_eq!(other.counts(1, &name).1, 1);
+}
