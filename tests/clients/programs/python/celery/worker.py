@@ -18,7 +18,7 @@ def wait_until(condition, what):
 
 
 @contextlib.contextmanager
-def worker(app, queue, processes):
+def worker(app, queue, processes, *more_options):
     """Yields the worker's node name once it answers; at the end stops it and checks that it went in peace."""
     delete_queues(app)  # of a run that failed
     node = f"{queue}@localhost"
@@ -26,8 +26,8 @@ def worker(app, queue, processes):
     options = ["--queues", queue, "--concurrency", str(processes), "--hostname", node, "--loglevel", "INFO"]
     with tempfile.NamedTemporaryFile("r", prefix="celery-worker-") as log:
         process = subprocess.Popen(
-            command + options, cwd=Path(__file__).parent, stdin=subprocess.DEVNULL, stdout=open(log.name, "w"),
-            stderr=subprocess.STDOUT, env=os.environ | {"C_FORCE_ROOT": "1"},
+            [*command, *options, *more_options], cwd=Path(__file__).parent, stdin=subprocess.DEVNULL,
+            stdout=open(log.name, "w"), stderr=subprocess.STDOUT, env=os.environ | {"C_FORCE_ROOT": "1"},
         )
         try:
             wait_until(lambda: answers(app, node, process), "the worker does not answer a ping")

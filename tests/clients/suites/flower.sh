@@ -1,0 +1,8 @@
+# Flower, the page that watches Celery, with a live worker; it asks the HTTP API at $HTTP_URL for the queues.
+prepare() { need_python; }
+
+check() {
+  holds http-api test -n "${HTTP_URL:-}" || return
+  passes default-vhost "$python" "$clients/programs/python/celery/monitor.py"
+  passes another-vhost "$python" "$clients/programs/python/celery/monitor.py" watched
+}
