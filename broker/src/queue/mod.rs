@@ -6,6 +6,7 @@
 mod consumers;
 mod dead_letter;
 mod kind;
+mod line;
 mod mailbox;
 mod ready;
 mod settings;
@@ -199,6 +200,7 @@ impl Queue {
             batch.clear();
             return Accepted::Deleted;
         }
+        state.ready.reserve(batch.len());
         for message in batch.drain(..) {
             let expires = state.settings.expiry_of(&message, turn.now);
             state.ready.push(message, expires);

@@ -1,7 +1,6 @@
 //! The messages that wait, in their order: first in first out, or by priority and then first in first out.
 
-use std::collections::VecDeque;
-
+use super::line::Line;
 use crate::message::Message;
 use crate::time::Moment;
 
@@ -47,7 +46,7 @@ impl Entry {
         ((self.place.0 & Place::RETURNS) >> 1) as u16
     }
 
-    fn arrival(&self) -> u64 {
+    pub(super) fn arrival(&self) -> u64 {
         self.place.0 >> 16
     }
 }
@@ -55,7 +54,7 @@ impl Entry {
 /// The ready messages of one queue.
 pub(crate) struct Ready {
     /// One line for each priority, the lowest first. A queue without priorities has one.
-    lines: Vec<VecDeque<Entry>>,
+    lines: Vec<Line>,
     /// No line above this one has messages.
     highest: usize,
     arrivals: u64,
@@ -69,7 +68,7 @@ pub(crate) struct Ready {
 impl Ready {
     /// `max_priority` 0 is a queue without priorities.
     pub(crate) fn new(max_priority: u8) -> Self {
-        let lines = (0..=max_priority).map(|_| VecDeque::new()).collect();
+        let lines = (0..=max_priority).map(|_| Line::default()).collect();
         Ready { lines, highest: 0, arrivals: 0, messages: 0, bytes: 0, body_bytes: 0, expiring: false }
     }
 
@@ -108,6 +107,14 @@ impl Ready {
         self.messages -= 1;
         self.bytes -= message.size();
         self.body_bytes -= message.body_len();
+    }
+
+    /// Makes room for messages that are about to be appended.
+    #[inline]
+    pub(crate) fn reserve(&mut self, count: usize) {
+        if let [line] = &mut *self.lines {
+            line.reserve(count);
+        }
     }
 
     /// Appends a message that is new here.
@@ -193,10 +200,7 @@ impl Ready {
             self.added(line, &entry.message);
             let queue = &mut self.lines[line];
             match queue.front() {
-                Some(first) if first.arrival() < entry.arrival() => {
-                    let at = queue.partition_point(|other| other.arrival() < entry.arrival());
-                    queue.insert(at, entry);
-                }
+                Some(first) if first.arrival() < entry.arrival() => queue.insert(entry),
                 _ => queue.push_front(entry),
             }
         }
@@ -205,7 +209,7 @@ impl Ready {
     /// Drops everything; how much that was.
     pub(crate) fn clear(&mut self) -> usize {
         for line in &mut self.lines {
-            *line = VecDeque::new();
+            *line = Line::default();
         }
         self.highest = 0;
         self.bytes = 0;
