@@ -35,6 +35,16 @@ impl Message {
         Message(Arc::from(bytes))
     }
 
+    /// What `from_wire` takes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// True if it is in more than one place.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// From its parts: `address` is exchange and routing key as on the wire.
     pub(crate) fn from_parts(address: &[u8], header: &[u8], body: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(address.len() + header.len() + body.len() + 20);

@@ -16,6 +16,16 @@ impl Moment {
         Moment(elapsed.as_micros() as u64)
     }
 
+    /// The moment as a number, for `from_bits`.
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// What `to_bits` has made a number of.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Moment(bits)
+    }
+
     /// How long after the broker's start it is.
     pub(crate) fn since_start(self) -> Duration {
         Duration::from_micros(self.0)

@@ -37,7 +37,7 @@ impl Channel {
             exchange::Method::Bind(m) => {
                 check_bind(link, &m.source, &m.destination, m.routing_key.as_bytes())?;
                 let ends = exchange_ends(link, &m.source, &m.destination)?;
-                link.vhost.bind(ends, m.routing_key.as_bytes(), m.arguments)?;
+                link.vhost.bind(ends, m.routing_key.as_bytes(), m.arguments, |_| Ok(()))?;
                 if !m.no_wait {
                     self.reply(link, &exchange::BindOk {});
                 }

@@ -170,15 +170,19 @@ impl Channel {
     /// A message that has arrived whole.
     #[inline]
     pub(super) fn accept(&mut self, mut message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
-        let checked = check_properties(&message.header()[ContentHeader::FIXED..], link);
+        let mut checked = check_properties(&message.header()[ContentHeader::FIXED..], link);
+        let awaits_reply = message.properties().reply_to().is_some_and(|name| *name == *REPLY_TO.as_bytes());
+        if awaits_reply && self.reply_name.is_none() && !matches!(checked, Err(Failure::Hard(_))) {
+            checked = Err(Soft::precondition_failed("fast reply consumer does not exist").into());
+        }
         if let Err(Failure::Soft(_)) = checked {
             // What is wrong with the exchange comes first.
             routed(&message, link)?;
         }
         checked?;
         message.normalize_headers().map_err(|why| Hard::frame_error(why.0))?;
-        if message.properties().reply_to().is_some_and(|name| *name == *REPLY_TO.as_bytes()) {
-            message = self.with_reply_name(&message)?;
+        if awaits_reply {
+            message = self.with_reply_name(&message);
         }
         self.take(message, mandatory, link)
     }
@@ -205,13 +209,12 @@ impl Channel {
     }
 
     /// A request under the name that answers to this channel's consumer have to bear.
-    fn with_reply_name(&self, message: &Message) -> Result<Message, Soft> {
-        let name = self.reply_name.as_ref();
-        let name = name.ok_or_else(|| Soft::precondition_failed("fast reply consumer does not exist"))?;
+    fn with_reply_name(&self, message: &Message) -> Message {
+        let name = self.reply_name.as_deref().unwrap_or_default();
         let properties = message.properties().decode();
         let (exchange, key) = message::split_address(message.address());
-        let reply_to = ShortBytes::try_from(&**name).ok();
-        Ok(message.readdressed(exchange, key, &Properties { reply_to, ..properties }))
+        let reply_to = ShortBytes::try_from(name).ok();
+        message.readdressed(exchange, key, &Properties { reply_to, ..properties })
     }
 
     /// In a transaction the message waits; whether it may be published at all is told at once.

@@ -10,7 +10,7 @@ use super::{Channel, Link, unimplemented_method};
 use crate::auth::{Access, Resource};
 use crate::exchange::Destination;
 use crate::failure::{Failure, Hard, Soft};
-use crate::queue::{Declaration, Queue};
+use crate::queue::{ConnectionId, Declaration, Queue};
 use crate::vhost::{DeleteCondition, Ends, REPLY_TO, is_reply_name};
 
 /// Tries to find a name that nobody has; with 128 random bits the first will do.
@@ -93,10 +93,8 @@ impl Channel {
         let key = if m.queue.is_empty() && m.routing_key.is_empty() { &name } else { m.routing_key.as_str() };
         check_bind(link, &name, &m.exchange, key.as_bytes())?;
         let ends = queue_ends(link, &name, &m.exchange)?;
-        if let Destination::Queue(queue) = &ends.destination {
-            queue.check_owner(link.id)?;
-        }
-        link.vhost.bind(ends, key.as_bytes(), m.arguments)?;
+        let connection = link.id;
+        link.vhost.bind(ends, key.as_bytes(), m.arguments, |destination| may_change(destination, connection))?;
         if !m.no_wait {
             self.reply(link, &queue::BindOk {});
         }
@@ -110,10 +108,7 @@ impl Channel {
         // What does not exist is not bound; whose the queue is counts only if there is something to unbind.
         if let Ok(ends) = queue_ends(link, &name, &m.exchange) {
             let connection = link.id;
-            link.vhost.unbind(ends, key.as_bytes(), m.arguments, |destination| match destination {
-                Destination::Queue(queue) => queue.check_owner(connection),
-                Destination::Exchange(_) => Ok(()),
-            })?;
+            link.vhost.unbind(ends, key.as_bytes(), m.arguments, |destination| may_change(destination, connection))?;
         }
         self.reply(link, &queue::UnbindOk {});
         Ok(())
@@ -190,6 +185,14 @@ fn check_bind(link: &mut Link, queue: &str, exchange: &str, key: &[u8]) -> Resul
     rights.check(Access::Write, Resource::Queue(queue))?;
     rights.check(Access::Read, Resource::Exchange(&exchange))?;
     check_topic(link, Access::Read, &exchange, key)
+}
+
+/// Another connection's exclusive queue is bound by nobody else.
+fn may_change(destination: &Destination, connection: ConnectionId) -> Result<(), Soft> {
+    match destination {
+        Destination::Queue(queue) => queue.check_owner(connection),
+        Destination::Exchange(_) => Ok(()),
+    }
 }
 
 fn queue_ends(link: &Link, queue: &str, exchange: &str) -> Result<Ends, Soft> {

@@ -8,6 +8,7 @@ mod dead_letter;
 mod kind;
 mod line;
 mod mailbox;
+mod packed;
 mod ready;
 mod settings;
 mod timers;

@@ -4,12 +4,40 @@ use super::line::Line;
 use crate::message::Message;
 use crate::time::Moment;
 
+/// A queue with more than this is not about to be consumed, in bytes: what comes to it is packed. Far above what publishers
+/// may be ahead of consumers.
+const LOOSE_BYTES_MAX: usize = 4 << 20;
+
 /// A message in its place in a queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) message: Message,
+    pub(super) mark: Mark,
+}
+
+/// What a queue knows of a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
     place: Place,
     expires: Moment,
+}
+
+impl Mark {
+    pub(super) const BYTES: usize = 16;
+
+    pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
+        (u128::from(self.place.0) << 64 | u128::from(self.expires.to_bits())).to_ne_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        let both = u128::from_ne_bytes(*bytes);
+        Mark { place: Place((both >> 64) as u64), expires: Moment::from_bits(both as u64) }
+    }
+
+    /// The number of its arrival.
+    pub(super) fn arrival(self) -> u64 {
+        self.place.0 >> 16
+    }
 }
 
 /// Where an entry stands: the number of its arrival, how often it was given out in vain, and whether it was given out at
@@ -18,7 +46,7 @@ pub(crate) struct Entry {
 /// ```text
 /// | arrival: 48 bits | returns: 15 | delivered: 1 |
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place(u64);
 
 impl Place {
@@ -34,20 +62,20 @@ impl Entry {
     /// True if it was given to somebody before.
     #[inline]
     pub(crate) fn redelivered(&self) -> bool {
-        self.place.0 & Place::DELIVERED != 0
+        self.mark.place.0 & Place::DELIVERED != 0
     }
 
     /// Notes that somebody has had it and did not consume it; how often that has happened.
     pub(crate) fn mark_returned(&mut self) -> u16 {
-        self.place.0 |= Place::DELIVERED;
-        if self.place.0 & Place::RETURNS != Place::RETURNS {
-            self.place.0 += 2;
+        self.mark.place.0 |= Place::DELIVERED;
+        if self.mark.place.0 & Place::RETURNS != Place::RETURNS {
+            self.mark.place.0 += 2;
         }
-        ((self.place.0 & Place::RETURNS) >> 1) as u16
+        ((self.mark.place.0 & Place::RETURNS) >> 1) as u16
     }
 
     pub(super) fn arrival(&self) -> u64 {
-        self.place.0 >> 16
+        self.mark.arrival()
     }
 }
 
@@ -124,7 +152,9 @@ impl Ready {
         self.added(line, &message);
         self.expiring |= expires != Moment::NEVER;
         self.arrivals += 1;
-        self.lines[line].push_back(Entry { message, place: Place::new(self.arrivals), expires });
+        let is_backlog = self.bytes > LOOSE_BYTES_MAX;
+        self.lines[line]
+            .push_back(Entry { message, mark: Mark { place: Place::new(self.arrivals), expires } }, is_backlog);
     }
 
     /// The first message of the highest priority, whether it has expired or not.
@@ -147,7 +177,7 @@ impl Ready {
     pub(crate) fn pop_live(&mut self, now: Moment, dead: &mut Vec<Entry>) -> Option<Entry> {
         loop {
             let entry = self.pop()?;
-            if entry.expires >= now {
+            if entry.mark.expires >= now {
                 return Some(entry);
             }
             dead.push(entry);
@@ -160,7 +190,7 @@ impl Ready {
             return;
         }
         for line in (0..self.lines.len()).rev() {
-            while self.lines[line].front().is_some_and(|entry| entry.expires <= now) {
+            while self.lines[line].front().is_some_and(|entry| entry.mark.expires <= now) {
                 if let Some(entry) = self.lines[line].pop_front() {
                     self.removed(&entry.message);
                     dead.push(entry);
@@ -177,7 +207,7 @@ impl Ready {
         self.lines
             .iter()
             .filter_map(|line| line.front())
-            .map(|entry| entry.expires)
+            .map(|entry| entry.mark.expires)
             .min()
             .filter(|&at| at != Moment::NEVER)
     }
@@ -185,7 +215,7 @@ impl Ready {
     /// Takes back the message that was appended last.
     pub(crate) fn pop_newest(&mut self) -> Option<Entry> {
         let arrivals = self.arrivals;
-        let line = self.lines.iter().position(|line| line.back().is_some_and(|entry| entry.arrival() == arrivals))?;
+        let line = self.lines.iter().position(|line| line.last().is_some_and(|last| last.arrival() == arrivals))?;
         let entry = self.lines[line].pop_back()?;
         self.removed(&entry.message);
         Some(entry)

@@ -19,11 +19,18 @@ impl Vhost {
     ///
     /// # Errors
     /// 406 for arguments that the exchange cannot use, 404 if an end has just been deleted.
-    pub(crate) fn bind(&self, ends: Ends, key: &[u8], arguments: Table<'_>) -> Result<(), Soft> {
+    pub(crate) fn bind(
+        &self,
+        ends: Ends,
+        key: &[u8],
+        arguments: Table<'_>,
+        permitted: impl FnOnce(&Destination) -> Result<(), Soft>,
+    ) -> Result<(), Soft> {
         let Ends { source, destination } = ends;
         if source.declaration.kind == Kind::Headers {
             exchange::headers::check(arguments)?;
         }
+        permitted(&destination)?;
         let binding = Arc::new(Binding { destination, key: key.into(), arguments: arguments.into() });
         let mut topology = self.topology.lock();
         // An end may have gone since it was looked up; a binding must not outlive it.

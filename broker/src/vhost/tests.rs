@@ -24,7 +24,7 @@ fn queue(vhost: &Vhost, name: &str) -> Arc<Queue> {
 
 fn bind(vhost: &Vhost, source: &Arc<Exchange>, destination: Destination, key: &str) {
     let ends = Ends { source: source.clone(), destination };
-    vhost.bind(ends, key.as_bytes(), Default::default()).unwrap();
+    vhost.bind(ends, key.as_bytes(), Default::default(), |_| Ok(())).unwrap();
 }
 
 fn routed(vhost: &Vhost, exchange: &str, key: &str) -> Vec<String> {
