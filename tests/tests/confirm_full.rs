@@ -41,6 +41,21 @@ fn a_full_queue_refuses() {
     peer.expect_counts(1, &queue, 3, 0);
 }
 
+/// RabbitMQ asks for room before it asks for consumers: one that waits does not make a message smaller.
+#[test]
+fn a_message_that_is_too_much_is_refused_though_a_consumer_waits() {
+    let mut peer = Peer::with_channel();
+    let arguments = table([("x-max-length-bytes", 1i32.into()), ("x-overflow", "reject-publish".into())]);
+    let queue = peer.queue_with(1, &arguments);
+    peer.consume(1, &queue, "c");
+    peer.open_channel(2);
+    peer.select_confirms(2);
+    peer.publish(2, "", &queue, "17");
+    let method = peer.expect_any(2, "basic.Nack").method;
+    assert!(matches!(method, Method::Basic(basic::Method::Nack(_))), "{method:?}");
+    peer.expect_no_delivery(1, &queue);
+}
+
 /// RabbitMQ's reject-publish-dlx: the same, though a dead letter was made of the message.
 #[test]
 fn a_refusal_is_one_though_there_is_a_dead_letter() {

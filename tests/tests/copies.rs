@@ -24,6 +24,19 @@ fn a_message_may_have_many_keys() {
     }
 }
 
+/// What a message without headers has taught the broker about its way says nothing of one with CC or BCC.
+#[test]
+fn copies_do_not_go_the_way_of_the_message_before() {
+    let mut peer = Peer::with_channel();
+    let [to, copy] = [(); 2].map(|()| peer.queue(1));
+    peer.publish(1, "", &to, "plain");
+    peer.publish_headed(1, "", &to, &copies("CC", [copy.as_str()]), "copied");
+    peer.publish_headed(1, "", &to, &copies("BCC", [copy.as_str()]), "blind");
+    peer.publish(1, "", &to, "plain");
+    assert_eq!(peer.drain(1, &copy), ["copied", "blind"]);
+    assert_eq!(peer.drain(1, &to), ["plain", "copied", "blind", "plain"]);
+}
+
 /// The other keys count though the first leads nowhere, also for mandatory messages.
 #[test]
 fn the_first_key_may_lead_nowhere() {

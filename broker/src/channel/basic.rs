@@ -64,6 +64,10 @@ impl Channel {
     }
 
     fn consume(&mut self, m: basic::Consume<'_>, link: &mut Link) -> Result<(), Failure> {
+        let queue_name = match &*m.queue {
+            REPLY_TO => REPLY_TO.into(),
+            name => self.meant(name)?,
+        };
         if !m.consumer_tag.is_empty() && self.consumers.contains_key(&*m.consumer_tag) {
             return Err(Hard::not_allowed(format!("attempt to reuse consumer tag '{}'", m.consumer_tag)).into());
         }
@@ -71,10 +75,10 @@ impl Channel {
         if self.consumers.len() >= most {
             return Err(Hard::not_allowed(format!("reached maximum ({most}) of consumers per channel")).into());
         }
-        let queue = match &*m.queue {
+        let queue = match &*queue_name {
             REPLY_TO => self.open_replies(m.no_ack, link)?,
             name => {
-                link.rights()?.check(Access::Read, Resource::Queue(&self.meant(name)?))?;
+                link.rights()?.check(Access::Read, Resource::Queue(name))?;
                 self.queue_meant(name, link)?
             }
         };

@@ -29,6 +29,7 @@ use crate::roster;
 
 pub(crate) use content::Content;
 pub(crate) use link::{Client, Link, Outbox};
+pub(crate) use publish::plain_publish;
 
 use confirm::Confirms;
 use content::Assembly;

@@ -14,16 +14,15 @@ use crate::message::{self, Message};
 use crate::queue::{Accepted, Mailbox, Queue, Turn, argument_type};
 use crate::vhost::{REPLY_TO, Routed, copies, is_reply_name};
 
-/// Routes that a channel remembers.
-const ROUTES: usize = 16;
+/// Routes that a channel remembers at first, and at most.
+const ROUTES_MIN: usize = 16;
+const ROUTES_MAX: usize = 4096;
 /// Queues that a connection may have batches for before it starts anew.
 const BATCHES_MAX: usize = 256;
 /// A time to live of more milliseconds is refused: ten years, as with RabbitMQ.
 const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 /// Where basic.publish's exchange stands in its frame: behind the frame's head, the ids and the reserved short.
 const ADDRESS_AT: usize = FRAME_HEADER + 4 + 2;
-/// What follows the routing key: the bits, and the frame's end octet.
-const BEHIND_ADDRESS: usize = 2;
 
 /// What was published in a turn, by queue.
 #[derive(Default)]
@@ -40,9 +39,11 @@ pub(super) struct Batches {
 /// Routes by exchange and routing key.
 #[derive(Default)]
 pub(super) struct Routes {
-    /// Empty, or `ROUTES` places by a hash of the address.
+    /// Empty, or a power of two of places, by a hash of the address.
     places: Vec<Route>,
     last: usize,
+    /// How often a route that was still right had to make way for another since there are as many places as now.
+    displaced: usize,
 }
 
 #[derive(Default)]
@@ -103,51 +104,78 @@ impl Routes {
             return None;
         }
         if *self.places[self.last].address != *address {
-            self.last = place(address);
+            self.last = place(address, self.places.len());
         }
         let route = &self.places[self.last];
         (*route.address == *address && route.epoch == epoch).then_some(&route.batches)
     }
 
     fn remember(&mut self, address: &[u8], epoch: u64, batches: Vec<u32>) {
-        self.places.resize_with(ROUTES, Route::default);
-        self.places[place(address)] = Route { address: address.into(), epoch, batches };
+        if self.places.is_empty() {
+            self.places.resize_with(ROUTES_MIN, Route::default);
+        }
+        let mut at = place(address, self.places.len());
+        if self.places[at].epoch == epoch && !self.places[at].address.is_empty() {
+            self.displaced += 1;
+            if self.displaced > self.places.len() / 2 && self.places.len() < ROUTES_MAX {
+                self.grow();
+                at = place(address, self.places.len());
+            }
+        }
+        self.places[at] = Route { address: address.into(), epoch, batches };
+    }
+
+    fn grow(&mut self) {
+        let places = self.places.len() * 4;
+        let routes = std::mem::take(&mut self.places);
+        self.places.resize_with(places, Route::default);
+        for route in routes {
+            let at = place(&route.address, places);
+            self.places[at] = route;
+        }
+        (self.last, self.displaced) = (0, 0);
     }
 }
 
-/// Keys that differ tend to differ in their last bytes.
-fn place(address: &[u8]) -> usize {
-    let ends = address.iter().rev().take(8).fold(address.len(), |sum, &b| sum.wrapping_mul(31).wrapping_add(b.into()));
-    (ends ^ ends >> 7) % ROUTES
+/// A hash of an address below `places`, a power of two.
+#[inline]
+fn place(address: &[u8], places: usize) -> usize {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let (words, rest) = address.as_chunks::<8>();
+    let rest = rest.iter().fold(address.len() as u64, |sum, &b| sum << 8 | u64::from(b));
+    let words = words.iter().map(|word| u64::from_ne_bytes(*word));
+    let hash = words.fold(rest.wrapping_mul(ODD), |hash, word| (hash.rotate_left(23) ^ word).wrapping_mul(ODD));
+    (hash >> 32) as usize & (places - 1)
+}
+
+/// Whether the payload is basic.publish and no more, and if so, whether it is mandatory. One that says immediate is left to
+/// be read as a whole.
+#[inline]
+pub(crate) fn plain_publish(payload: &[u8]) -> Option<bool> {
+    const PUBLISH: [u8; 4] = [0, 60, 0, 40];
+    let address = payload.strip_prefix(&PUBLISH)?.get(2..)?;
+    let exchange = usize::from(*address.first()?);
+    let key = usize::from(*address.get(1 + exchange)?);
+    match address.get(2 + exchange + key..)? {
+        [bits @ 0..=1] => Some(*bits == 1),
+        _ => None,
+    }
 }
 
 impl Channel {
-    /// basic.publish at the beginning of `input`, `length` bytes long, and its content if that has arrived too. How many
-    /// bytes of content were taken.
-    #[inline]
-    pub(crate) fn publish(
-        &mut self,
-        method: &basic::Publish<'_>,
-        input: &[u8],
-        length: usize,
-        payload_max: usize,
-        link: &mut Link,
-    ) -> Result<usize, Failure> {
+    /// basic.publish at the beginning of `input`, whose content is still to come.
+    pub(crate) fn publish(&mut self, method: &basic::Publish<'_>, input: &[u8]) -> Result<(), Failure> {
         if method.immediate {
             return Err(Hard::not_implemented("immediate=true").into());
         }
-        let address_length = 2 + method.exchange.len() + method.routing_key.len();
-        let address = &input[ADDRESS_AT..ADDRESS_AT + address_length];
-        // A message is kept as it stands on the wire only if nothing stands between its parts that does not belong there.
-        let plain = length == ADDRESS_AT + address_length + BEHIND_ADDRESS;
-        if plain && let Some(taken) = self.publish_plain(input, length, method.mandatory, payload_max, link)? {
-            return Ok(taken);
-        }
+        let address = &input[ADDRESS_AT..ADDRESS_AT + 2 + method.exchange.len() + method.routing_key.len()];
         self.assembly = Some(Assembly::of(address, method.mandatory));
-        Ok(0)
+        Ok(())
     }
 
-    /// The same for a frame that is known to be basic.publish and no more; `None` if its content has not arrived whole.
+    /// basic.publish and no more at the beginning of `input`, `length` bytes long, and its content: how many bytes of content
+    /// that is. `None`, and nothing done, if the content has not arrived whole. A message is kept as it stands on the wire,
+    /// so nothing may stand between its parts that does not belong there.
     #[inline]
     pub(crate) fn publish_plain(
         &mut self,
@@ -234,9 +262,12 @@ impl Channel {
             link.settle_publishes();
             link.batches.start_anew(generation);
         }
+        if link.vhost.is_traced() || has_copies(&message) {
+            return self.route_anew(message, mandatory, link);
+        }
         match self.routes.find(message.address(), link.batches.epoch) {
-            Some(batches) if !link.vhost.is_traced() => Ok(spread(batches, message, mandatory, self.number, link)),
-            _ => self.route_anew(message, mandatory, link),
+            Some(batches) => Ok(spread(batches, message, mandatory, self.number, link)),
+            None => self.route_anew(message, mandatory, link),
         }
     }
 
@@ -249,8 +280,7 @@ impl Channel {
         if routed.queues.iter().any(|queue| queue.may_refuse()) {
             return Ok(self.publish_singly(&batches, message, mandatory, link));
         }
-        // What has headers may have further keys in them, which the address does not show.
-        if routed.repeatable && message.properties().headers().is_none() {
+        if routed.repeatable && !has_copies(&message) {
             self.routes.remember(message.address(), link.batches.epoch, batches.clone());
         }
         let message = message.without_blind_copies();
@@ -270,6 +300,13 @@ impl Channel {
         }
         refused
     }
+}
+
+/// True if the headers may have further keys in them, which the address does not show.
+#[inline]
+fn has_copies(message: &Message) -> bool {
+    message.has_properties()
+        && message.properties().headers().is_some_and(|h| h.lookup("CC").is_some() || h.lookup("BCC").is_some())
 }
 
 /// The queues for a message, if this user may publish it.

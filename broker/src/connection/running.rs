@@ -9,7 +9,7 @@ use super::channels::Channels;
 use super::mistakes;
 use super::{Next, OUTPUT_BYTES_MAX, Peer, Reason};
 use crate::alarms::LOW_ON_MEMORY;
-use crate::channel::{Channel, Content, Link, Outbox};
+use crate::channel::{Channel, Content, Link, Outbox, plain_publish};
 use crate::failure::{Failure, Hard, Soft};
 use crate::queue::{Inbox, Notice};
 use crate::roster::Presence;
@@ -183,18 +183,22 @@ impl Running {
         }
         let (class, method) = PUBLISH;
         channel.check_between_messages().map_err(|failure| Reason { class, method, ..Reason::of(failure) })?;
-        let method = Method::decode(frame.payload).map_err(|e| mistakes::undecodable(e, frame.payload))?;
-        let mut used = length;
-        let outcome = match &method {
-            Method::Basic(basic::Method::Publish(publish)) => {
-                let taken = channel.publish(publish, input, length, payload_max, &mut self.link);
-                taken.map(|content| {
-                    used += content;
-                    if content > 0 {
-                        self.remember(&input[..length], frame.channel, publish.mandatory);
-                    }
-                })
+        if let Some(mandatory) = plain_publish(frame.payload) {
+            match channel.publish_plain(input, length, mandatory, payload_max, &mut self.link) {
+                Ok(None) => {}
+                Ok(Some(content)) => {
+                    self.remember(&input[..length], frame.channel, mandatory);
+                    return Ok(length + content);
+                }
+                Err(failure) => {
+                    self.settle_failure(Err(failure), frame.channel, class, method)?;
+                    return Ok(length);
+                }
             }
+        }
+        let method = Method::decode(frame.payload).map_err(|e| mistakes::undecodable(e, frame.payload))?;
+        let outcome = match &method {
+            Method::Basic(basic::Method::Publish(publish)) => channel.publish(publish, input),
             Method::Basic(basic::Method::Ack(_) | basic::Method::Nack(_) | basic::Method::Reject(_)) => {
                 channel.handle(method, &mut self.link)
             }
@@ -208,7 +212,7 @@ impl Running {
             let row = method.row();
             self.settle_failure(outcome, frame.channel, row.class, row.method)?;
         }
-        Ok(used)
+        Ok(length)
     }
 
     /// A method that has to find everything done that was sent before it.

@@ -9,8 +9,6 @@ use super::ready::{Entry, Mark};
 const PIECE: usize = 512;
 /// Bytes of messages after which a piece of a backlog is full.
 const PIECE_BYTES: usize = 256 << 10;
-/// An empty line keeps room for that many.
-const KEPT: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Line {
@@ -18,6 +16,8 @@ pub(super) struct Line {
     pieces: VecDeque<Piece>,
     /// Bytes that were appended to the last piece.
     last_bytes: usize,
+    /// The room of the piece that was used up last, for the next one.
+    spare: VecDeque<Entry>,
 }
 
 #[derive(Default)]
@@ -61,11 +61,6 @@ impl Line {
         self.pieces.front()?.loose.front()
     }
 
-    /// What is known of the last entry.
-    pub(super) fn last(&self) -> Option<Mark> {
-        self.pieces.back()?.last()
-    }
-
     /// Makes room for entries that are about to be appended.
     #[inline]
     pub(super) fn reserve(&mut self, count: usize) {
@@ -91,7 +86,10 @@ impl Line {
     /// Begins another piece.
     #[cold]
     fn begin(&mut self, entry: Entry, backlog: bool) {
-        let mut piece = VecDeque::with_capacity(if self.pieces.is_empty() { 0 } else { PIECE });
+        let mut piece = std::mem::take(&mut self.spare);
+        if !self.pieces.is_empty() {
+            piece.reserve(PIECE);
+        }
         piece.push_back(entry);
         if backlog
             && self.pieces.len() > 1
@@ -116,14 +114,7 @@ impl Line {
         let first = self.pieces.front_mut()?.unpacked();
         let entry = first.pop_front()?;
         if first.is_empty() {
-            if pieces == 1 {
-                if first.capacity() > KEPT {
-                    *first = VecDeque::new();
-                }
-                self.last_bytes = 0;
-            } else {
-                self.next();
-            }
+            if pieces == 1 { self.last_bytes = 0 } else { self.next() }
         }
         Some(entry)
     }
@@ -131,23 +122,12 @@ impl Line {
     /// Goes on to the second piece.
     #[cold]
     fn next(&mut self) {
-        self.pieces.pop_front();
+        if let Some(used_up) = self.pieces.pop_front() {
+            self.spare = used_up.loose;
+        }
         if let Some(first) = self.pieces.front_mut() {
             first.unpacked();
         }
-    }
-
-    pub(super) fn pop_back(&mut self) -> Option<Entry> {
-        let pieces = self.pieces.len();
-        let last = self.pieces.back_mut()?.unpacked();
-        let entry = last.pop_back()?;
-        if last.is_empty() && pieces > 1 {
-            self.pieces.pop_back();
-            if let Some(last) = self.pieces.back_mut() {
-                last.unpacked();
-            }
-        }
-        Some(entry)
     }
 
     /// Puts an entry back among the others, which are in the order of their arrivals.
@@ -194,7 +174,7 @@ mod tests {
         let mut line = Line::default();
         entries(3 * PIECE).into_iter().for_each(|entry| line.push_back(entry, false));
         assert_eq!(line.pieces(), 3);
-        assert_eq!((line.front().unwrap().arrival(), line.last().unwrap().arrival()), (1, 3 * PIECE as u64));
+        assert_eq!(line.front().unwrap().arrival(), 1);
         assert_eq!(arrivals(&mut line), (1..=3 * PIECE as u64).collect::<Vec<_>>());
         assert_eq!(line.pieces(), 1);
     }
@@ -216,8 +196,7 @@ mod tests {
         assert_eq!((line.pieces(), packed(&line)), (6, 4));
         back.into_iter().for_each(|entry| line.insert(entry));
         assert_eq!((line.pieces(), packed(&line)), (6, 3));
-        assert_eq!(line.pop_back().unwrap().arrival(), 6 * PIECE as u64);
-        for n in 0..6 * PIECE - 1 {
+        for n in 0..6 * PIECE {
             assert_eq!(line.front().unwrap().arrival(), n as u64 + 1);
             let entry = line.pop_front().unwrap();
             assert_eq!((entry.arrival(), entry.message.body()), (n as u64 + 1, n.to_string().as_bytes()));
@@ -245,8 +224,7 @@ mod tests {
     fn what_comes_back_in_front_may_be_more_than_a_piece() {
         let mut line = Line::default();
         entries(2 * PIECE + 1).into_iter().rev().for_each(|entry| line.push_front(entry));
-        assert_eq!(line.pop_back().unwrap().arrival(), 2 * PIECE as u64 + 1);
-        assert_eq!(arrivals(&mut line), (1..=2 * PIECE as u64).collect::<Vec<_>>());
-        assert!(line.pop_front().is_none() && line.pop_back().is_none() && line.front().is_none());
+        assert_eq!(arrivals(&mut line), (1..=2 * PIECE as u64 + 1).collect::<Vec<_>>());
+        assert!(line.pop_front().is_none() && line.front().is_none());
     }
 }

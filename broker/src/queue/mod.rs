@@ -201,15 +201,15 @@ impl Queue {
             batch.clear();
             return Accepted::Deleted;
         }
+        if state.settings.overflow != Overflow::DropHead {
+            return self.publish_or_refuse(&mut state, batch, turn);
+        }
         state.ready.reserve(batch.len());
         for message in batch.drain(..) {
             let expires = state.settings.expiry_of(&message, turn.now);
             state.ready.push(message, expires);
         }
         self.settle_down(&mut state, turn);
-        if state.is_over_full() && self.refuse_newest(&mut state, turn) {
-            return Accepted::Refused;
-        }
         if state.ready.bytes() > AHEAD_BYTES_MAX && !state.consumers.is_empty() {
             if !state.paused.iter().any(|p| Arc::ptr_eq(p, publisher)) {
                 state.paused.push(publisher.clone());
@@ -422,14 +422,23 @@ impl Queue {
         self.bury(state, dropped, Death::MaxLength, turn);
     }
 
-    /// Takes the message that has just come back out of a queue that is full. What came back to the queue stays, even if it
-    /// is too much: only publishers are refused. False if nothing was refused.
-    fn refuse_newest(&self, state: &mut State, turn: &mut Turn) -> bool {
-        let Some(refused) = state.ready.pop_newest() else { return false };
-        if state.settings.overflow == Overflow::RejectPublishDeadLetter {
-            self.bury(state, vec![refused], Death::MaxLength, turn);
+    /// Appends what the queue has room for, whether a consumer waits or not.
+    fn publish_or_refuse(&self, state: &mut State, batch: &mut Vec<Message>, turn: &mut Turn) -> Accepted {
+        let mut accepted = Accepted::Yes;
+        self.settle_down(state, turn);
+        for message in batch.drain(..) {
+            let expires = state.settings.expiry_of(&message, turn.now);
+            if !state.has_room_for(&message) {
+                accepted = Accepted::Refused;
+                if state.settings.overflow == Overflow::RejectPublishDeadLetter {
+                    self.bury(state, vec![Entry::refused(message)], Death::MaxLength, turn);
+                }
+                continue;
+            }
+            state.ready.push(message, expires);
+            self.settle_down(state, turn);
         }
-        true
+        accepted
     }
 
     /// Messages that leave the queue unconsumed go to its dead-letter exchange, if it has one.
@@ -468,6 +477,13 @@ pub(crate) struct Returning {
 }
 
 impl State {
+    /// True if the queue may have one more ready message.
+    fn has_room_for(&self, message: &Message) -> bool {
+        let (messages, bytes) = (self.ready.len() + 1, self.ready.body_bytes() + message.body_len());
+        self.settings.max_length.is_none_or(|max| messages <= max)
+            && self.settings.max_length_bytes.is_none_or(|max| bytes <= max)
+    }
+
     /// True with more ready messages, or bytes of them, than the queue may have.
     fn is_over_full(&self) -> bool {
         self.settings.max_length.is_some_and(|max| self.ready.len() > max)

@@ -4,9 +4,9 @@ use super::line::Line;
 use crate::message::Message;
 use crate::time::Moment;
 
-/// A queue with more than this is not about to be consumed, in bytes: what comes to it is packed. Far above what publishers
-/// may be ahead of consumers.
-const LOOSE_BYTES_MAX: usize = 4 << 20;
+/// A queue with more than this is not about to be consumed, in bytes: what comes to it is packed. Above what dozens of
+/// publishers may be ahead of consumers together.
+const LOOSE_BYTES_MAX: usize = 16 << 20;
 
 /// A message in its place in a queue.
 #[derive(Clone, Debug)]
@@ -59,6 +59,11 @@ impl Place {
 }
 
 impl Entry {
+    /// A message that a queue did not take.
+    pub(super) fn refused(message: Message) -> Self {
+        Entry { message, mark: Mark::default() }
+    }
+
     /// True if it was given to somebody before.
     #[inline]
     pub(crate) fn redelivered(&self) -> bool {
@@ -210,15 +215,6 @@ impl Ready {
             .map(|entry| entry.mark.expires)
             .min()
             .filter(|&at| at != Moment::NEVER)
-    }
-
-    /// Takes back the message that was appended last.
-    pub(crate) fn pop_newest(&mut self) -> Option<Entry> {
-        let arrivals = self.arrivals;
-        let line = self.lines.iter().position(|line| line.last().is_some_and(|last| last.arrival() == arrivals))?;
-        let entry = self.lines[line].pop_back()?;
-        self.removed(&entry.message);
-        Some(entry)
     }
 
     /// Returns messages to where they were. In order of arrival they cost no more than a push each, unless newer ones are in
