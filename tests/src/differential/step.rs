@@ -18,6 +18,29 @@ pub enum Argument {
     Number(i64),
     Text(&'static str),
     Flag(bool),
+    /// One of the script's own names.
+    Name(&'static str),
+}
+
+/// A table, as it is written in a script.
+pub type Arguments = &'static [(&'static str, Argument)];
+
+/// What is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the properties")]
+pub struct Message {
+    pub mandatory: bool,
+    pub priority: Option<u8>,
+    pub expiration: Option<&'static str>,
+    pub user_id: Option<&'static str>,
+    /// Answers shall come by direct reply-to.
+    pub direct_reply: bool,
+    /// The header CC.
+    pub cc: &'static [&'static str],
+    /// The header BCC.
+    pub bcc: &'static [&'static str],
+    pub headers: Arguments,
+    pub body: u32,
 }
 
 /// One thing that a client does.
@@ -30,7 +53,7 @@ pub enum Step {
         durable: bool,
         exclusive: bool,
         auto_delete: bool,
-        arguments: &'static [(&'static str, Argument)],
+        arguments: Arguments,
     },
     DeclareExchange {
         exchange: &'static str,
@@ -39,16 +62,19 @@ pub enum Step {
         durable: bool,
         auto_delete: bool,
         internal: bool,
+        alternate: Option<&'static str>,
     },
     Bind {
         queue: &'static str,
         exchange: &'static str,
         key: &'static str,
+        arguments: Arguments,
     },
     Unbind {
         queue: &'static str,
         exchange: &'static str,
         key: &'static str,
+        arguments: Arguments,
     },
     BindExchange {
         destination: &'static str,
@@ -63,8 +89,10 @@ pub enum Step {
     Publish {
         exchange: &'static str,
         key: &'static str,
-        mandatory: bool,
-        priority: Option<u8>,
+        message: Message,
+    },
+    /// Answers the latest request for a direct reply that the connection has received.
+    Answer {
         body: u32,
     },
     Get {
@@ -95,7 +123,9 @@ pub enum Step {
         nth: usize,
         requeue: bool,
     },
-    Recover,
+    Recover {
+        requeue: bool,
+    },
     Qos {
         count: u16,
         global: bool,

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The channel on which queues are asked whether they are at rest.
 const PROBE: u16 = 100;
 
+/// The name that consumers of direct replies consume from, and that requests for them carry.
+pub(super) const REPLIES: &str = "amq.rabbitmq.reply-to";
+
 /// One connection.
 pub(super) struct Wire {
     stream: TcpStream,
@@ -40,9 +43,17 @@ pub(super) struct Wire {
     pub(super) get_no_ack: bool,
     /// Confirmed publishes by channel: acked and nacked numbers.
     pub(super) confirmed: BTreeMap<u16, BTreeMap<u64, bool>>,
+    /// Channels with a consumer of direct replies. Versions of RabbitMQ number these differently, so that nothing is said
+    /// about the delivery tags there.
+    pub(super) replies: BTreeSet<u16>,
+    /// The latest reply-to that came, and the queues that the broker has named.
+    pub(super) reply_to: String,
+    pub(super) generated: BTreeSet<String>,
     /// Channels that are open.
     pub(super) open: BTreeSet<u16>,
     pub(super) closed: bool,
+    /// The first number of the version that the broker says it has.
+    pub(super) major: u16,
     /// A method whose content has not come: its text, the rest of its body.
     partial: Option<(u16, String, u64)>,
     /// Answers to the questions whether a channel or queue is at rest.
@@ -65,8 +76,12 @@ impl Wire {
             no_ack: BTreeSet::new(),
             get_no_ack: false,
             confirmed: BTreeMap::new(),
+            replies: BTreeSet::new(),
+            reply_to: String::new(),
+            generated: BTreeSet::new(),
             open: BTreeSet::new(),
             closed: false,
+            major: 0,
             partial: None,
             flow_oks: 0,
             probed: false,
@@ -139,9 +154,11 @@ impl Wire {
         }
     }
 
-    /// What has come since the last call, by channel.
+    /// What has come since the last call, by channel. What came on the channels of a connection that was then closed came by
+    /// chance.
     pub(super) fn collect(&mut self) -> BTreeMap<u16, Vec<String>> {
         let mut events = std::mem::take(&mut self.events);
+        events.retain(|channel, _| *channel == 0 || !self.closed);
         for events in events.values_mut() {
             events.sort();
         }
@@ -174,7 +191,7 @@ impl Wire {
     }
 
     fn note(&mut self, channel: u16, event: String) {
-        self.events.entry(channel).or_default().push(event);
+        self.events.entry(channel).or_default().push(without_chance(event));
     }
 
     fn take(&mut self, kind: FrameKind, channel: u16, payload: &[u8]) {
@@ -186,7 +203,11 @@ impl Wire {
             FrameKind::Header => {
                 if let (Some((_, text, missing)), Ok(header)) = (&mut self.partial, ContentHeader::decode(payload)) {
                     *missing = header.body_size;
-                    text.push_str(&show_properties(header.properties.decode()));
+                    let properties = header.properties.decode();
+                    text.push_str(&show_properties(properties));
+                    if let Some(name) = properties.reply_to {
+                        self.reply_to = String::from_utf8_lossy(&name).into_owned();
+                    }
                 }
                 self.finish_content(channel, 0);
             }
@@ -242,9 +263,18 @@ impl Wire {
                 self.note(0, "connection.close-ok".into());
                 self.closed = true;
             }
+            Method::Connection(connection::Method::Start(m)) => {
+                let version = m.server_properties.lookup("version").and_then(Value::as_str).unwrap_or_default();
+                self.major = version.split('.').next().and_then(|number| number.parse().ok()).unwrap_or_default();
+            }
             Method::Connection(_) => {}
             Method::Basic(method) => self.basic(number, method),
             other => {
+                if let Method::Queue(leveret_spec::queue::Method::DeclareOk(m)) = &other
+                    && m.queue.starts_with(GENERATED)
+                {
+                    self.generated.insert(m.queue.to_string());
+                }
                 self.committed |= matches!(other, Method::Tx(tx::Method::CommitOk(_)));
                 self.note(number, format!("{other:?}"));
             }
@@ -257,13 +287,15 @@ impl Wire {
                 if !self.no_ack.contains(&(number, m.consumer_tag.to_string())) {
                     self.outstanding.entry(number).or_default().push(m.delivery_tag);
                 }
-                self.partial = Some((number, format!("{m:?}"), 0));
+                let delivery_tag = if self.replies.contains(&number) { 0 } else { m.delivery_tag };
+                self.partial = Some((number, format!("{:?}", basic::Deliver { delivery_tag, ..m }), 0));
             }
             basic::Method::GetOk(m) => {
                 if !self.get_no_ack {
                     self.outstanding.entry(number).or_default().push(m.delivery_tag);
                 }
-                self.partial = Some((number, format!("{m:?}"), 0));
+                let delivery_tag = if self.replies.contains(&number) { 0 } else { m.delivery_tag };
+                self.partial = Some((number, format!("{:?}", basic::GetOk { delivery_tag, ..m }), 0));
             }
             basic::Method::Return(m) => self.partial = Some((number, format!("{m:?}"), 0)),
             basic::Method::Ack(m) => self.confirm(number, m.delivery_tag, m.multiple, true),
@@ -285,8 +317,25 @@ impl Wire {
         self.open.remove(&number);
         self.outstanding.remove(&number);
         self.confirmed.remove(&number);
+        self.replies.remove(&number);
         self.no_ack.retain(|(channel, _)| *channel != number);
     }
+}
+
+/// How names begin that the broker chooses.
+const GENERATED: &str = "amq.gen-";
+
+/// A text without what brokers have chosen by chance.
+fn without_chance(mut text: String) -> String {
+    for name in [GENERATED, "amq.rabbitmq.reply-to."] {
+        let mut from = 0;
+        while let Some(found) = text[from..].find(name) {
+            from += found + name.len();
+            let end = text[from..].find(['"', '\'', ' ', ',', '}', ']']).map_or(text.len(), |length| from + length);
+            text.replace_range(from..end, "");
+        }
+    }
+    text
 }
 
 /// Properties as text. What versions of RabbitMQ do not agree on, and the time, is left out.
