@@ -204,7 +204,8 @@ impl Queue {
         if state.settings.overflow != Overflow::DropHead {
             return self.publish_or_refuse(&mut state, batch, turn);
         }
-        state.ready.reserve(batch.len());
+        let served = !state.consumers.is_empty();
+        state.ready.expect(batch.len(), served);
         for message in batch.drain(..) {
             let expires = state.settings.expiry_of(&message, turn.now);
             state.ready.push(message, expires);

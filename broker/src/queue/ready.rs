@@ -4,9 +4,10 @@ use super::line::Line;
 use crate::message::Message;
 use crate::time::Moment;
 
-/// A queue with more than this is not about to be consumed, in bytes: what comes to it is packed. Above what dozens of
-/// publishers may be ahead of consumers together.
-const LOOSE_BYTES_MAX: usize = 16 << 20;
+/// What comes to a queue with more than this is not about to be consumed, in bytes, and packed.
+const LOOSE_BYTES_MAX: usize = 4 << 20;
+/// The same for a queue with consumers: above what dozens of publishers may be ahead of them together.
+const SERVED_BYTES_MAX: usize = 128 << 20;
 
 /// A message in its place in a queue.
 #[derive(Clone, Debug)]
@@ -96,13 +97,24 @@ pub(crate) struct Ready {
     body_bytes: usize,
     /// True once a message came that expires.
     expiring: bool,
+    /// Bytes above which messages are packed.
+    loose_bytes_max: usize,
 }
 
 impl Ready {
     /// `max_priority` 0 is a queue without priorities.
     pub(crate) fn new(max_priority: u8) -> Self {
         let lines = (0..=max_priority).map(|_| Line::default()).collect();
-        Ready { lines, highest: 0, arrivals: 0, messages: 0, bytes: 0, body_bytes: 0, expiring: false }
+        Ready {
+            lines,
+            highest: 0,
+            arrivals: 0,
+            messages: 0,
+            bytes: 0,
+            body_bytes: 0,
+            expiring: false,
+            loose_bytes_max: LOOSE_BYTES_MAX,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -142,9 +154,10 @@ impl Ready {
         self.body_bytes -= message.body_len();
     }
 
-    /// Makes room for messages that are about to be appended.
+    /// Makes ready for messages that are about to be appended, and which consumers wait for if it is `served`.
     #[inline]
-    pub(crate) fn reserve(&mut self, count: usize) {
+    pub(crate) fn expect(&mut self, count: usize, served: bool) {
+        self.loose_bytes_max = if served { SERVED_BYTES_MAX } else { LOOSE_BYTES_MAX };
         if let [line] = &mut *self.lines {
             line.reserve(count);
         }
@@ -157,7 +170,7 @@ impl Ready {
         self.added(line, &message);
         self.expiring |= expires != Moment::NEVER;
         self.arrivals += 1;
-        let is_backlog = self.bytes > LOOSE_BYTES_MAX;
+        let is_backlog = self.bytes > self.loose_bytes_max;
         self.lines[line]
             .push_back(Entry { message, mark: Mark { place: Place::new(self.arrivals), expires } }, is_backlog);
     }
