@@ -1,5 +1,8 @@
 //! The program: arguments to configuration, start, wait for a signal, end.
 
+#[cfg(feature = "bench")]
+mod bench;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,6 +27,10 @@ fn main() -> ExitCode {
     // faster; a kernel that does not know the call has none to give.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let matches = command().get_matches();
+    #[cfg(feature = "bench")]
+    if let Some(matches) = matches.subcommand_matches(bench::NAME) {
+        return bench::run(matches);
+    }
     let serve = matches.subcommand_matches("serve").unwrap_or(&matches);
     let program = match assemble(serve) {
         Ok(program) => program,
@@ -71,11 +78,14 @@ fn command() -> Command {
             )
     };
     let serve = Command::new("serve").about("Run the broker (what happens without a command, too)");
-    flags(Command::new("leveret"))
+    let program = flags(Command::new("leveret"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("An AMQP 0-9-1 message broker for RabbitMQ's clients")
         .args_conflicts_with_subcommands(true)
-        .subcommand(flags(serve))
+        .subcommand(flags(serve));
+    #[cfg(feature = "bench")]
+    let program = program.subcommand(bench::command());
+    program
 }
 
 fn assemble(matches: &ArgMatches) -> Result<Program, leveret::config::UsageError> {

@@ -41,6 +41,20 @@ pub struct Returned {
     pub message: Message,
 }
 
+/// What the broker has said so far of the publishes of a channel in confirm mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfirmCounts {
+    /// Publishes since the channel is in confirm mode.
+    pub published: u64,
+    /// Of these, how many were acknowledged; among them are the mandatory ones that came back.
+    pub acked: u64,
+    /// How many were refused.
+    pub nacked: u64,
+    /// Answers to nothing that was waiting: a broker that keeps the protocol gives none.
+    pub unexpected: u64,
+}
+
 /// Resolves to the outcome of one publish. It may be dropped if nobody wants to know.
 #[derive(Debug)]
 #[must_use = "a confirm does nothing unless it is awaited"]
@@ -103,13 +117,15 @@ pub(crate) struct Confirms {
     first: u64,
     waiting: VecDeque<Option<Unconfirmed>>,
     unanswered: usize,
+    counts: ConfirmCounts,
     /// Publishes before this one have been passed by returns.
     returns_from: u64,
 }
 
 impl Confirms {
     pub(crate) fn new() -> Self {
-        Confirms { first: 1, waiting: VecDeque::new(), unanswered: 0, returns_from: 1 }
+        let counts = ConfirmCounts::default();
+        Confirms { first: 1, waiting: VecDeque::new(), unanswered: 0, counts, returns_from: 1 }
     }
 
     /// The number of publishes that the broker has not answered.
@@ -117,15 +133,21 @@ impl Confirms {
         self.unanswered
     }
 
+    pub(crate) fn counts(&self) -> ConfirmCounts {
+        self.counts
+    }
+
     /// The next publish.
     pub(crate) fn push(&mut self, publish: Unconfirmed) {
+        self.counts.published += 1;
         self.waiting.push_back(Some(publish));
         self.unanswered += 1;
     }
 
     /// The broker answers one publish, or with `multiple` all up to it (0: all). Numbers that are not waiting are
-    /// ignored: they were answered before.
+    /// only counted: they were answered before.
     pub(crate) fn settle(&mut self, tag: u64, multiple: bool, acked: bool) {
+        let before = self.unanswered;
         if multiple {
             let up_to = if tag == 0 { u64::MAX } else { tag };
             while self.first <= up_to {
@@ -137,6 +159,7 @@ impl Confirms {
             let publish = slot.take();
             self.answer(publish, acked);
         }
+        self.counts.unexpected += u64::from(self.unanswered == before);
         while let Some(None) = self.waiting.front() {
             self.waiting.pop_front();
             self.first += 1;
@@ -146,6 +169,7 @@ impl Confirms {
     fn answer(&mut self, publish: Option<Unconfirmed>, acked: bool) {
         if let Some(publish) = publish {
             self.unanswered -= 1;
+            *(if acked { &mut self.counts.acked } else { &mut self.counts.nacked }) += 1;
             publish.settle(acked);
         }
     }
@@ -202,6 +226,20 @@ mod tests {
     fn returned(key: &str) -> Returned {
         let message = MessageParts::new(b"", key.as_bytes(), 0).finish();
         Returned { code: 312, text: String::from("NO_ROUTE"), message }
+    }
+
+    #[test]
+    fn every_publish_and_every_answer_is_counted_once() {
+        let mut confirms = Confirms::new();
+        let _waiting: Vec<_> = (0..6).map(|_| published(&mut confirms, None)).collect();
+        confirms.settle(2, false, false);
+        confirms.settle(3, true, true);
+        let counts = ConfirmCounts { published: 6, acked: 2, nacked: 1, unexpected: 0 };
+        assert_eq!(confirms.counts(), counts);
+        for (tag, multiple) in [(2, false), (3, true), (7, false)] {
+            confirms.settle(tag, multiple, true);
+        }
+        assert_eq!(confirms.counts(), ConfirmCounts { unexpected: 3, ..counts });
     }
 
     #[test]

@@ -63,6 +63,13 @@ impl Consumer {
         poll_fn(|cx| self.poll_delivery(cx)).await
     }
 
+    /// A delivery that has come already; `None` if there is none now, or after the end, which `next` tells apart. With
+    /// it the deliveries of a burst can be handled together, and settled with one `Delivery::ack_multiple`.
+    pub fn next_ready(&mut self) -> Option<Delivery> {
+        let delivered = self.subscription.mailbox.next_ready(&mut self.ready)?;
+        Some(Delivery::new(delivered, self.origin.clone()))
+    }
+
     /// Asks the broker to send no more, and waits for its answer. What it had sent before can still be read.
     ///
     /// # Errors

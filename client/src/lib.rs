@@ -47,7 +47,7 @@ pub use channel::{
     Channel, Consume, ExchangeBind, ExchangeDeclare, ExchangeDelete, Get, Qos, QueueBind, QueueDeclare, QueueDelete,
     QueueStatus,
 };
-pub use confirm::{Confirm, Outcome, Returned};
+pub use confirm::{Confirm, ConfirmCounts, Outcome, Returned};
 pub use connection::Connection;
 pub use consumer::Consumer;
 pub use delivery::Delivery;

@@ -79,6 +79,14 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// The next item that has come, if there is one.
+    pub(crate) fn next_ready(&self, ready: &mut VecDeque<T>) -> Option<T> {
+        if ready.is_empty() {
+            std::mem::swap(&mut locked(&self.0).items, ready);
+        }
+        ready.pop_front()
+    }
+
     /// The number of items that wait.
     pub(crate) fn len(&self) -> usize {
         locked(&self.0).items.len()

@@ -120,6 +120,43 @@ async fn confirm_mode_begins_with_the_first_watched_publish_and_counts_from_ther
 }
 
 #[tokio::test]
+async fn a_batch_goes_out_in_order_and_waits_for_confirms_where_it_must() -> Result<()> {
+    let (channel, mut broker) = channel_open(Options::default().unconfirmed_max(2)).await;
+    let select = channel.confirm_select();
+    answered(select, &mut broker, ("confirm.Select", &confirm::SelectOk::default())).await;
+    let bodies = ["1", "2", "3", "4", "5"];
+    let batch = bodies.map(|body| Publish::to_queue("q").body(body));
+    let mut sending = Box::pin(channel.publish_all(batch));
+    for (tag, sent) in [(2, &bodies[..2]), (4, &bodies[2..4])] {
+        assert!(waits(&mut sending).await);
+        for body in sent {
+            assert_eq!(broker.expect_publish().await, body.as_bytes());
+        }
+        broker.send(1, &basic::Ack { delivery_tag: tag, multiple: true }).await;
+        tokio::task::yield_now().await;
+        settled(channel.connection(), &mut broker).await;
+    }
+    sending.await?;
+    assert_eq!(broker.expect_publish().await, b"5");
+    let counts = channel.confirm_counts().expect("the channel is in confirm mode");
+    assert_eq!((counts.published, counts.acked, counts.nacked, counts.unexpected), (5, 4, 0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_has_come_of_a_burst_can_be_taken_without_waiting() -> Result<()> {
+    let (channel, mut consumer, mut broker) = consuming().await;
+    assert!(consumer.next_ready().is_none());
+    broker.put_delivery(1, b"one");
+    broker.put_delivery(2, b"two");
+    broker.flush().await;
+    settled(channel.connection(), &mut broker).await;
+    let bodies: Vec<_> = std::iter::from_fn(|| consumer.next_ready()).map(|d| d.body_bytes()).collect();
+    assert_eq!(bodies, [&b"one"[..], b"two"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_closed_channel_fails_confirms_and_lets_waiting_publishes_go() -> Result<()> {
     let (channel, mut broker) = channel_open(Options::default().unconfirmed_max(1)).await;
     let first = channel.publish_watched(Publish::to_queue("q")).await?;

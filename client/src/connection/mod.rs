@@ -75,7 +75,16 @@ impl Connection {
     /// `InvalidUri`, `Io` if nobody answers, `Timeout`, `Auth` for wrong credentials, and `Closed` with code 530 for a
     /// vhost that does not exist or that the user may not open.
     pub async fn open(uri: &str) -> Result<Connection> {
-        let target = uri::parse(uri)?;
+        Connection::open_with(uri, |options| options).await
+    }
+
+    /// `open`, for options that a URI cannot say: `adjust` gets what the URI says and returns what is to hold.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_with(uri: &str, adjust: impl FnOnce(Options) -> Options) -> Result<Connection> {
+        let mut target = uri::parse(uri)?;
+        target.options = adjust(target.options);
         let connect = async {
             let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
             stream.set_nodelay(true)?;

@@ -1,0 +1,41 @@
+//! One message to many queues.
+
+use clap::Args;
+
+use crate::bench::flow::{Flow, Kind, Plan, Terms};
+use crate::bench::progress::Progress;
+use crate::bench::report::Report;
+use crate::bench::session::Session;
+use crate::bench::trouble::Result;
+
+#[derive(Args, Debug)]
+pub(crate) struct Fanout {
+    #[command(flatten)]
+    terms: Terms,
+    /// Queues that each message goes to
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    queues: usize,
+    /// Connections that consume
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    consumers: usize,
+}
+
+impl Fanout {
+    pub(crate) async fn run(&self, session: &Session) -> Result<Report> {
+        let plan = Plan {
+            kind: Kind::Fanout,
+            queues: self.queues,
+            consumers: self.consumers,
+            ..Plan::new("fanout", self.terms.clone())
+        };
+        let mut report = Report::new("fanout", plan.settings());
+        let progress = Progress::new("fanout", session.flow_ms());
+        let mut flow = Flow::new(session, plan).await?;
+        let stretch = flow.run(session, &progress).await?;
+        let mut consumed = stretch.part("consumed", stretch.received);
+        consumed.latency = flow.latency.summary();
+        report.parts = vec![stretch.rate("published", stretch.sent), consumed];
+        report.faults = flow.faults;
+        Ok(report)
+    }
+}
