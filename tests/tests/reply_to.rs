@@ -78,6 +78,10 @@ fn a_channel_has_one_consumer_for_answers() {
     let mut peer = requester();
     let consume = basic::Consume { queue: short(REPLY_TO), no_ack: true, ..default() };
     peer.refused(1, &consume, 406, "reply consumer already set");
+    // That comes before the tag, which need not be another.
+    peer.consume_settled(1, REPLY_TO, "same");
+    let again = basic::Consume { consumer_tag: short("same"), ..consume };
+    peer.refused(1, &again, 406, "reply consumer already set");
     // Channels do not share it, and when it is cancelled there may be another.
     peer.consume_settled(1, REPLY_TO, "again");
     peer.open_channel(2);

@@ -65,7 +65,10 @@ impl Channel {
 
     fn consume(&mut self, m: basic::Consume<'_>, link: &mut Link) -> Result<(), Failure> {
         let queue_name = match &*m.queue {
-            REPLY_TO => REPLY_TO.into(),
+            REPLY_TO => {
+                self.check_replies(m.no_ack)?;
+                REPLY_TO.into()
+            }
             name => self.meant(name)?,
         };
         if !m.consumer_tag.is_empty() && self.consumers.contains_key(&*m.consumer_tag) {
@@ -76,7 +79,7 @@ impl Channel {
             return Err(Hard::not_allowed(format!("reached maximum ({most}) of consumers per channel")).into());
         }
         let queue = match &*queue_name {
-            REPLY_TO => self.open_replies(m.no_ack, link)?,
+            REPLY_TO => self.open_replies(link),
             name => {
                 link.rights()?.check(Access::Read, Resource::Queue(name))?;
                 self.queue_meant(name, link)?
@@ -128,17 +131,22 @@ impl Channel {
         self.figures.add_consumer(tag, consumer);
     }
 
-    /// The place for answers to this channel's requests.
-    fn open_replies(&mut self, no_ack: bool, link: &mut Link) -> Result<Arc<Queue>, Soft> {
+    /// A channel has one consumer for answers, which settles nothing.
+    fn check_replies(&self, no_ack: bool) -> Result<(), Soft> {
         if !no_ack {
             return Err(Soft::precondition_failed("reply consumer cannot acknowledge"));
         }
-        if self.reply_name.is_some() {
-            return Err(Soft::precondition_failed("reply consumer already set"));
+        match self.reply_name {
+            Some(_) => Err(Soft::precondition_failed("reply consumer already set")),
+            None => Ok(()),
         }
+    }
+
+    /// The place for answers to this channel's requests.
+    fn open_replies(&mut self, link: &mut Link) -> Arc<Queue> {
         let queue = link.vhost.open_reply_queue(&link.node.entropy.name(REPLY_PREFIX), link.turn.now);
         self.reply_name = Some(queue.name.clone());
-        Ok(queue)
+        queue
     }
 
     fn cancel(&mut self, m: basic::Cancel<'_>, link: &mut Link) -> Result<(), Failure> {

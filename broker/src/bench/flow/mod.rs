@@ -27,7 +27,7 @@ use producer::{Produced, produce};
 use site::Site;
 use stretch::Reading;
 
-pub(crate) use plan::{Kind, Plan, Terms};
+pub(crate) use plan::{Ends, Kind, Plan, Terms};
 pub(crate) use stretch::Stretch;
 
 /// Without any progress for so long a run is given up.

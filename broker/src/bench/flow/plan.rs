@@ -49,6 +49,20 @@ pub(crate) struct Terms {
     pub(crate) persistent: bool,
 }
 
+/// How many send and take them, and by how many queues.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Ends {
+    /// Connections that publish
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) producers: usize,
+    /// Connections that consume
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) consumers: usize,
+    /// Queues, shared among producers and consumers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) queues: usize,
+}
+
 /// A flow of messages from producers to consumers.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {

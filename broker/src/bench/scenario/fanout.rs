@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::bench::flow::{Flow, Kind, Plan, Terms};
-use crate::bench::progress::Progress;
+use super::rates;
+use crate::bench::flow::{Kind, Plan, Terms};
 use crate::bench::report::Report;
 use crate::bench::session::Session;
 use crate::bench::trouble::Result;
@@ -28,14 +28,6 @@ impl Fanout {
             consumers: self.consumers,
             ..Plan::new("fanout", self.terms.clone())
         };
-        let mut report = Report::new("fanout", plan.settings());
-        let progress = Progress::new("fanout", session.flow_ms());
-        let mut flow = Flow::new(session, plan).await?;
-        let stretch = flow.run(session, &progress).await?;
-        let mut consumed = stretch.part("consumed", stretch.received);
-        consumed.latency = flow.latency.summary();
-        report.parts = vec![stretch.rate("published", stretch.sent), consumed];
-        report.faults = flow.faults;
-        Ok(report)
+        rates("fanout", plan, session).await
     }
 }

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use crate::bench::flow::{Flow, Plan, Terms};
+use crate::bench::flow::{Ends, Flow, Plan, Terms};
 use crate::bench::progress::Progress;
 use crate::bench::report::{Part, Report};
 use crate::bench::session::Session;
@@ -16,15 +16,8 @@ pub(crate) struct Latency {
     /// Messages a second, of all producers together
     #[arg(long, value_name = "N", default_value_t = 10_000.0)]
     rate: f64,
-    /// Connections that publish
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    producers: usize,
-    /// Connections that consume
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    consumers: usize,
-    /// Queues, shared among producers and consumers
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    queues: usize,
+    #[command(flatten)]
+    ends: Ends,
 }
 
 /// # Errors
@@ -40,9 +33,9 @@ pub(super) fn check_rate(rate: f64) -> Result<f64> {
 impl Latency {
     pub(crate) async fn run(&self, session: &Session) -> Result<Report> {
         let plan = Plan {
-            producers: self.producers,
-            consumers: self.consumers,
-            queues: self.queues,
+            producers: self.ends.producers,
+            consumers: self.ends.consumers,
+            queues: self.ends.queues,
             rate: Some(check_rate(self.rate)?),
             ..Plan::new("latency", self.terms.clone())
         };

@@ -14,6 +14,8 @@ mod topic;
 
 use clap::Subcommand;
 
+use super::flow::{Flow, Plan};
+use super::progress::Progress;
 use super::report::Report;
 use super::session::Session;
 use super::trouble::{Result, Trouble};
@@ -43,6 +45,19 @@ pub(crate) enum Scenario {
     Neighbour(neighbour::Neighbour),
     /// A short run of each
     All,
+}
+
+/// A flow as fast as it goes: what was published and what was consumed.
+async fn rates(name: &'static str, plan: Plan, session: &Session) -> Result<Report> {
+    let mut report = Report::new(name, plan.settings());
+    let progress = Progress::new(name, session.flow_ms());
+    let mut flow = Flow::new(session, plan).await?;
+    let stretch = flow.run(session, &progress).await?;
+    let mut consumed = stretch.part("consumed", stretch.received);
+    consumed.latency = flow.latency.summary();
+    report.parts = vec![stretch.rate("published", stretch.sent), consumed];
+    report.faults = flow.faults;
+    Ok(report)
 }
 
 impl Scenario {
