@@ -1,7 +1,7 @@
 //! RabbitMQ's x-max-length, x-max-length-bytes and x-overflow: what a full queue does. What publishers hear is in
 //! confirm_full.rs.
 
-use leveret_spec::{Value, queue};
+use leveret_spec::{Value, basic, queue};
 use leveret_tests::{Peer, default, short, table, texts, unique};
 
 fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
@@ -77,7 +77,7 @@ fn unsettled_messages_take_no_room() {
     peer.select_confirms(2);
     for n in 0..5 {
         peer.publish(2, "", &queue, n.to_string());
-        let ack = peer.expect::<leveret_spec::basic::Ack>(2);
+        let ack = peer.expect::<basic::Ack>(2);
         assert_eq!(ack.delivery_tag, n + 1);
     }
     assert_eq!(peer.bodies(1, 3), ["0", "1", "2"]);
@@ -212,4 +212,19 @@ fn limits_are_compared() {
     ] {
         peer.refused(1, &queue::Declare { arguments: arguments.as_table(), ..declare }, 406, &text);
     }
+}
+
+/// RabbitMQ: what comes back to a queue has to fit into it before anybody gets it again: the oldest is dropped.
+#[test]
+fn what_comes_back_has_to_fit() {
+    let mut peer = Peer::with_channel();
+    let queue = peer.queue_with(1, &table([("x-max-length", 1i32.into())]));
+    peer.consume(1, &queue, "c");
+    for body in ["1", "2"] {
+        peer.publish(1, "", &queue, body);
+    }
+    assert_eq!(peer.bodies(1, 2), ["1", "2"]);
+    peer.send(1, &basic::RecoverAsync { requeue: true });
+    assert_eq!(peer.bodies(1, 1), ["2"]);
+    peer.expect_no_delivery(1, &queue);
 }

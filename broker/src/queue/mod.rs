@@ -295,6 +295,10 @@ impl Queue {
         }
         state.ready.put_back(returning.undelivered);
         self.bury(&state, hopeless, Death::DeliveryLimit, turn);
+        if state.settings.overflow == Overflow::DropHead {
+            // What has come back has to fit before anybody gets it again, as with RabbitMQ.
+            self.drop_head(&mut state, turn);
+        }
         self.settle_down(&mut state, turn);
     }
 
