@@ -68,3 +68,17 @@ fn counts_are_over_all_priorities() {
     assert_eq!(peer.get(1, &queue).unwrap().0.message_count, 3);
     assert_eq!(peer.purge(1, &queue), 3);
 }
+
+/// RabbitMQ: what has expired behind a live message of higher priority waits, and is counted, until that one is gone.
+#[test]
+fn what_expires_behind_a_higher_priority_stays() {
+    let mut peer = Peer::with_channel();
+    let (queue, dead) = peer.queue_with_dead_letters(1, table([("x-max-priority", 10i32.into())]));
+    publish(&mut peer, &queue, Some(5), "high");
+    peer.publish_expiring(1, &queue, "0", "low");
+    peer.expect_counts(1, &queue, 2, 0);
+    peer.consume_settled(1, &dead, "c");
+    assert_eq!(peer.get_settled(1, &queue).unwrap().1.text(), "high");
+    assert_eq!(peer.bodies(1, 1), ["low"]);
+    peer.expect_counts(1, &queue, 0, 0);
+}

@@ -202,32 +202,28 @@ impl Ready {
         }
     }
 
-    /// Takes out what has expired at the front of each line.
+    /// Takes out what has expired in front of the first message that has not. What a live one of higher priority is ahead of
+    /// stays, as in RabbitMQ's priority queues.
     pub(crate) fn expire(&mut self, now: Moment, dead: &mut Vec<Entry>) {
-        if !self.expiring {
-            return;
-        }
-        for line in (0..self.lines.len()).rev() {
-            while self.lines[line].front().is_some_and(|entry| entry.mark.expires <= now) {
-                if let Some(entry) = self.lines[line].pop_front() {
-                    self.removed(&entry.message);
-                    dead.push(entry);
-                }
-            }
+        while self.expiring && self.front().is_some_and(|entry| entry.mark.expires <= now) {
+            dead.extend(self.pop());
         }
     }
 
-    /// When the first message at the front of a line expires.
-    pub(crate) fn next_expiry(&self) -> Option<Moment> {
+    /// When the first message expires.
+    pub(crate) fn next_expiry(&mut self) -> Option<Moment> {
         if !self.expiring {
             return None;
         }
-        self.lines
-            .iter()
-            .filter_map(|line| line.front())
-            .map(|entry| entry.mark.expires)
-            .min()
-            .filter(|&at| at != Moment::NEVER)
+        self.front().map(|entry| entry.mark.expires).filter(|&at| at != Moment::NEVER)
+    }
+
+    /// What `pop` would take.
+    fn front(&mut self) -> Option<&Entry> {
+        while self.highest > 0 && self.lines[self.highest].front().is_none() {
+            self.highest -= 1;
+        }
+        self.lines[self.highest].front()
     }
 
     /// Returns messages to where they were. In order of arrival they cost no more than a push each, unless newer ones are in
