@@ -50,6 +50,7 @@ pub fn compare(
     let newer = theirs.wires.first().is_some_and(|wire| wire.major >= 4);
     let mut found = None;
     for (number, (place, step)) in script.iter().enumerate() {
+        let step = if newer { &for_newer(step) } else { step };
         let (mut a, mut b) = (ours.step(*place, step)?, theirs.step(*place, step)?);
         if newer {
             a.values_mut().chain(b.values_mut()).flatten().for_each(pass_over_newer);
@@ -92,6 +93,15 @@ fn of_each_consumer(answers: &Answers) -> Answers {
         plain
     };
     answers.iter().map(|(place, events)| (*place, by_consumer(events))).collect()
+}
+
+/// A step that RabbitMQ 4 does as well: newer ones take a channel's limit for a consumer's, `GlobalPrefetch` of the table of
+/// differences.
+fn for_newer(step: &Step) -> Step {
+    match step {
+        Step::Qos { count, .. } => Step::Qos { count: *count, global: false },
+        other => other.clone(),
+    }
 }
 
 /// Takes out of an answer what RabbitMQ 4 does otherwise: `DeadLettersLoseCopies` and `DeadLettersAreNew` of the table of
