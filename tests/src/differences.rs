@@ -77,6 +77,8 @@ pub enum Difference {
     GivingBackFails,
     /// A later basic.qos reaches the running consumers of py-amqp's clients.
     QosReachesPyAmqp,
+    /// What has no time to live is not given out of a priority queue because it came to stand in front.
+    ExpiredIsNotGivenOut,
 }
 
 /// RabbitMQ's versions that do as Leveret does.
@@ -282,6 +284,11 @@ pub const TABLE: &[Row] = &[
         difference: Difference::QosReachesPyAmqp,
         shared_by: Versions::None,
         reason: "kombu from 5.6 on changes a running worker's prefetch this way (ETA tasks, autoscaling)",
+    },
+    Row {
+        difference: Difference::ExpiredIsNotGivenOut,
+        shared_by: Versions::None,
+        reason: "expired messages are not delivered; RabbitMQ forgets to look when a higher priority takes the front of a queue",
     },
 ];
 

@@ -1,7 +1,7 @@
 //! RabbitMQ's priority queues (x-max-priority).
 
 use leveret_spec::Properties;
-use leveret_tests::{Peer, default, table};
+use leveret_tests::{Difference, Peer, default, octets, table};
 
 fn publish(peer: &mut Peer, queue: &str, priority: Option<u8>, body: &str) {
     peer.publish_as(1, "", queue, &Properties { priority, ..default() }, body);
@@ -81,4 +81,16 @@ fn what_expires_behind_a_higher_priority_stays() {
     assert_eq!(peer.get_settled(1, &queue).unwrap().1.text(), "high");
     assert_eq!(peer.bodies(1, 1), ["low"]);
     peer.expect_counts(1, &queue, 0, 0);
+}
+
+/// RabbitMQ, "messages that have expired are not delivered": though they come to stand in front of others.
+#[test]
+fn what_expires_in_front_of_a_lower_priority_is_gone() {
+    let mut peer = Peer::with_channel();
+    let queue = peer.queue_with(1, &table([("x-max-priority", 10i32.into())]));
+    publish(&mut peer, &queue, None, "low");
+    let expired = Properties { priority: Some(5), expiration: Some(octets("0")), ..Properties::default() };
+    peer.publish_as(1, "", &queue, &expired, "high");
+    let expected = if Difference::ExpiredIsNotGivenOut.holds() { &["low"][..] } else { &["high", "low"] };
+    assert_eq!(peer.drain(1, &queue), expected);
 }

@@ -10,6 +10,7 @@ mod exchange;
 mod link;
 mod publish;
 mod queue;
+mod routes;
 mod settle;
 mod sources;
 mod trace;
@@ -33,7 +34,7 @@ pub(crate) use publish::plain_publish;
 
 use confirm::Confirms;
 use content::Assembly;
-use publish::Routes;
+use routes::Routes;
 use sources::Sources;
 use transaction::Transaction;
 use unacked::Unacked;

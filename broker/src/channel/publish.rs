@@ -14,9 +14,6 @@ use crate::message::{self, Message};
 use crate::queue::{Accepted, Mailbox, Queue, Turn, argument_type};
 use crate::vhost::{REPLY_TO, Routed, copies, is_reply_name};
 
-/// Routes that a channel remembers at first, and at most.
-const ROUTES_MIN: usize = 16;
-const ROUTES_MAX: usize = 4096;
 /// Queues that a connection may have batches for before it starts anew.
 const BATCHES_MAX: usize = 256;
 /// A time to live of more milliseconds is refused: ten years, as with RabbitMQ.
@@ -34,24 +31,6 @@ pub(super) struct Batches {
     generation: u64,
     /// Changes whenever remembered routes lose their meaning.
     epoch: u64,
-}
-
-/// Routes by exchange and routing key.
-#[derive(Default)]
-pub(super) struct Routes {
-    /// Empty, or a power of two of places, by a hash of the address.
-    places: Vec<Route>,
-    last: usize,
-    /// How often a route that was still right had to make way for another since there are as many places as now.
-    displaced: usize,
-}
-
-#[derive(Default)]
-struct Route {
-    address: Box<[u8]>,
-    epoch: u64,
-    /// Batches, by number.
-    batches: Vec<u32>,
 }
 
 impl Batches {
@@ -94,58 +73,6 @@ impl Batches {
         self.generation = generation;
         self.epoch += 1;
     }
-}
-
-impl Routes {
-    /// The batches for an address, if they are known and still right.
-    #[inline]
-    fn find(&mut self, address: &[u8], epoch: u64) -> Option<&[u32]> {
-        if self.places.is_empty() {
-            return None;
-        }
-        if *self.places[self.last].address != *address {
-            self.last = place(address, self.places.len());
-        }
-        let route = &self.places[self.last];
-        (*route.address == *address && route.epoch == epoch).then_some(&route.batches)
-    }
-
-    fn remember(&mut self, address: &[u8], epoch: u64, batches: Vec<u32>) {
-        if self.places.is_empty() {
-            self.places.resize_with(ROUTES_MIN, Route::default);
-        }
-        let mut at = place(address, self.places.len());
-        if self.places[at].epoch == epoch && !self.places[at].address.is_empty() {
-            self.displaced += 1;
-            if self.displaced > self.places.len() / 2 && self.places.len() < ROUTES_MAX {
-                self.grow();
-                at = place(address, self.places.len());
-            }
-        }
-        self.places[at] = Route { address: address.into(), epoch, batches };
-    }
-
-    fn grow(&mut self) {
-        let places = self.places.len() * 4;
-        let routes = std::mem::take(&mut self.places);
-        self.places.resize_with(places, Route::default);
-        for route in routes {
-            let at = place(&route.address, places);
-            self.places[at] = route;
-        }
-        (self.last, self.displaced) = (0, 0);
-    }
-}
-
-/// A hash of an address below `places`, a power of two.
-#[inline]
-fn place(address: &[u8], places: usize) -> usize {
-    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
-    let (words, rest) = address.as_chunks::<8>();
-    let rest = rest.iter().fold(address.len() as u64, |sum, &b| sum << 8 | u64::from(b));
-    let words = words.iter().map(|word| u64::from_ne_bytes(*word));
-    let hash = words.fold(rest.wrapping_mul(ODD), |hash, word| (hash.rotate_left(23) ^ word).wrapping_mul(ODD));
-    (hash >> 32) as usize & (places - 1)
 }
 
 /// Whether the payload is basic.publish and no more, and if so, whether it is mandatory. One that says immediate is left to

@@ -196,5 +196,9 @@ fn publish(dice: &mut Dice, body: u32) -> Step {
     if stranger {
         message = Message { user_id: Some("other"), expiration: None, ..message };
     }
+    // `ExpiredIsNotGivenOut` of the table of differences.
+    if message.expiration == Some("0") {
+        message.priority = None;
+    }
     Step::Publish { exchange, key: dice.pick(&KEYS[..4]), message }
 }
