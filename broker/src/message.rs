@@ -12,6 +12,7 @@
 //! The two channel numbers are the publisher's and rewritten on the way out. A message without a body ends after the header
 //! frame. A body that came in several frames is stored as if it had come in one.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,6 +207,12 @@ impl Message {
         }
     }
 
+    /// Where the body stands in `as_bytes`.
+    pub(crate) fn body_range(&self) -> Range<usize> {
+        let end = self.0.len() - usize::from(self.body_len() > 0);
+        end - self.body_len()..end
+    }
+
     /// The body's length in bytes.
     #[inline]
     pub(crate) fn body_len(&self) -> usize {
@@ -242,12 +249,17 @@ impl Message {
         }
     }
 
-    #[cold]
-    fn put_split(&self, out: &mut Vec<u8>, channel: u16, frame_max: usize) {
+    /// Appends the header frame, numbered for `channel`.
+    pub(crate) fn put_header(&self, out: &mut Vec<u8>, channel: u16) {
         let header = self.header();
         frame::put_head(out, FrameKind::Header, channel, header.len() as u32);
         out.extend_from_slice(header);
         out.push(FRAME_END);
+    }
+
+    #[cold]
+    fn put_split(&self, out: &mut Vec<u8>, channel: u16, frame_max: usize) {
+        self.put_header(out, channel);
         frame::put_body(out, channel, self.body(), frame_max);
     }
 }

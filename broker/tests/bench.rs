@@ -57,11 +57,12 @@ fn bench<'a>(words: impl IntoIterator<Item = &'a str>) -> Output {
     Command::new(env!("CARGO_BIN_EXE_leveret")).arg("bench").args(words).output().unwrap()
 }
 
-/// The part has these figures, and counted something.
+/// The part has these figures, and counted something: within its moment or, on a busy machine, after it.
 #[track_caller]
 fn assert_part(report: &Value, part: &str, figures: &[&str]) {
     let part = &report["parts"][part];
-    assert!(part["count"].as_u64().is_some_and(|count| count > 0), "{report}");
+    let counts = [&part["count"], &part["latency"]["count"]];
+    assert!(counts.iter().any(|count| count.as_u64().is_some_and(|count| count > 0)), "{report}");
     for figure in figures {
         let value = figure.split('.').fold(part, |value, name| &value[name]);
         assert!(value.is_number(), "{figure} in {report}");

@@ -285,3 +285,18 @@ fn a_queue_may_go_before_the_commit() {
     assert_eq!(returned.reply_code, 312);
     peer.expect::<tx::CommitOk>(2);
 }
+
+/// RabbitMQ: where a message goes is settled when it is published, not when it is committed.
+#[test]
+fn a_message_goes_where_its_exchange_led() {
+    let mut peer = Peer::with_channel();
+    let (queue, exchange) = (peer.queue(1), peer.exchange(1, "fanout"));
+    peer.bind(1, &queue, &exchange, "");
+    peer.open_channel(2);
+    select(&mut peer, 2);
+    peer.publish(2, &exchange, "", "m");
+    peer.expect_nothing(2);
+    peer.delete_exchange(1, &exchange);
+    commit(&mut peer, 2);
+    assert_eq!(peer.drain(1, &queue), ["m"]);
+}

@@ -221,7 +221,7 @@ impl Channel {
         let method = basic::GetOk { delivery_tag, redelivered, exchange, routing_key, message_count };
         self.reply(link, &method);
         let (channel, frame_max) = (self.number, link.frame_max);
-        link.out.put(|out| entry.message.put_content(out, channel, frame_max));
+        link.out.put_content(&entry.message, channel, frame_max);
     }
 
     /// A consumer found the window full and there is room again.

@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use leveret_spec::frame::{self, FRAME_END, FrameKind};
-use leveret_spec::method::MethodFrame;
-
 use crate::auth::Rights;
 use crate::failure::Soft;
 use crate::node::Node;
-use crate::queue::{ConnectionId, Entry, Mailbox, Queue, Turn};
+use crate::queue::{ConnectionId, Mailbox, Queue, Turn};
 use crate::vhost::{DeleteCondition, Vhost};
 
+use super::outbox::Outbox;
 use super::publish::Batches;
-
-/// Bytes sent that may stand in front of unsent ones.
-const SENT_BYTES_MAX: usize = 1 << 20;
 
 /// A running connection as its channels see it.
 pub(crate) struct Link {
@@ -56,13 +51,6 @@ pub(crate) struct Client {
     /// It has one prefetch for all consumers of a channel and expects basic.qos to change those that run already, as Celery
     /// does for tasks with a time and for autoscaling.
     pub(crate) changes_running_prefetch: bool,
-}
-
-/// Bytes on their way to the socket.
-#[derive(Default)]
-pub(crate) struct Outbox {
-    bytes: Vec<u8>,
-    sent: usize,
 }
 
 impl Link {
@@ -159,75 +147,5 @@ impl Link {
         for queue in std::mem::take(&mut self.exclusive) {
             let _ = self.vhost.delete_queue(&queue, DeleteCondition::default(), &mut self.turn);
         }
-    }
-}
-
-impl Outbox {
-    /// Appends a method.
-    #[inline]
-    pub(crate) fn put_method(&mut self, channel: u16, method: &impl MethodFrame) {
-        frame::put_method(&mut self.bytes, channel, method);
-    }
-
-    /// Appends whatever `put` writes.
-    pub(crate) fn put(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
-        put(&mut self.bytes);
-    }
-
-    /// Appends basic.deliver with its content; `tag` is the consumer tag as on the wire.
-    #[inline]
-    pub(super) fn put_delivery(
-        &mut self,
-        channel: u16,
-        tag: &[u8],
-        delivery_tag: u64,
-        entry: &Entry,
-        frame_max: usize,
-    ) {
-        const DELIVER: [u8; 4] = [0, 60, 0, 60];
-        let address = entry.message.address();
-        let out = &mut self.bytes;
-        out.reserve(entry.message.size() + tag.len() + 32);
-        frame::put_head(out, FrameKind::Method, channel, (4 + tag.len() + 9 + address.len()) as u32);
-        out.extend_from_slice(&DELIVER);
-        out.extend_from_slice(tag);
-        let [a, b, c, d, e, f, g, h] = delivery_tag.to_be_bytes();
-        out.extend_from_slice(&[a, b, c, d, e, f, g, h, entry.redelivered().into()]);
-        out.extend_from_slice(address);
-        out.push(FRAME_END);
-        entry.message.put_content(out, channel, frame_max);
-    }
-
-    /// What the socket has not taken.
-    pub(crate) fn unsent(&self) -> &[u8] {
-        &self.bytes[self.sent..]
-    }
-
-    /// The socket took that many bytes.
-    pub(crate) fn advance(&mut self, sent: usize) {
-        self.sent += sent;
-        if self.sent >= self.bytes.len() {
-            self.bytes.clear();
-            self.sent = 0;
-        } else if self.sent > SENT_BYTES_MAX {
-            // What was sent must not pile up behind a slow socket.
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
-        }
-    }
-
-    /// True without a buffer of its own.
-    pub(crate) fn is_unbuffered(&self) -> bool {
-        self.bytes.capacity() == 0
-    }
-
-    /// Lends a buffer, which `reclaim` gives back.
-    pub(crate) fn lend(&mut self, buffer: Vec<u8>) {
-        self.bytes = buffer;
-    }
-
-    /// The buffer, if nothing is in it.
-    pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
-        self.bytes.is_empty().then(|| std::mem::take(&mut self.bytes))
     }
 }

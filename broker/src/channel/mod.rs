@@ -8,6 +8,7 @@ mod confirm;
 mod content;
 mod exchange;
 mod link;
+mod outbox;
 mod publish;
 mod queue;
 mod routes;
@@ -29,7 +30,8 @@ use crate::queue::{Delivery, SharedLimit};
 use crate::roster;
 
 pub(crate) use content::Content;
-pub(crate) use link::{Client, Link, Outbox};
+pub(crate) use link::{Client, Link};
+pub(crate) use outbox::Outbox;
 pub(crate) use publish::plain_publish;
 
 use confirm::Confirms;

@@ -21,6 +21,14 @@ const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 /// Where basic.publish's exchange stands in its frame: behind the frame's head, the ids and the reserved short.
 const ADDRESS_AT: usize = FRAME_HEADER + 4 + 2;
 
+/// A publish that waits for its transaction to be committed.
+pub(super) struct Publish {
+    message: Message,
+    mandatory: bool,
+    /// Where it goes.
+    queues: Vec<Arc<Queue>>,
+}
+
 /// What was published in a turn, by queue.
 #[derive(Default)]
 pub(super) struct Batches {
@@ -157,10 +165,10 @@ impl Channel {
     /// A message that did not come over the wire; true if it went to any queue.
     pub(crate) fn publish_whole(&mut self, message: Message, link: &mut Link) -> Result<bool, Failure> {
         content::check_size(message.body_len() as u64, link)?;
-        let before = link.out.unsent().len();
+        let before = link.out.len();
         self.accept(message, true, link)?;
         // What nobody takes is returned.
-        Ok(link.out.unsent().len() == before)
+        Ok(link.out.len() == before)
     }
 
     /// A request under the name that answers to this channel's consumer have to bear.
@@ -172,23 +180,32 @@ impl Channel {
         message.readdressed(exchange, key, &Properties { reply_to, ..properties })
     }
 
-    /// In a transaction the message waits; whether it may be published at all is told at once.
+    /// In a transaction the message waits. Whether it may be published at all is told at once, and where it goes is
+    /// settled.
     fn hold_back(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<(), Failure> {
-        routed(&message, link)?;
+        let queues = self.routed_and_traced(&message, link)?.queues;
         if let Some(transaction) = &mut self.transaction {
-            transaction.publish(message, mandatory);
+            transaction.publish(Publish { message, mandatory, queues });
         }
         Ok(())
+    }
+
+    /// What was held back goes where it would have gone, if that is still there. True if a queue refuses it.
+    pub(super) fn release(&mut self, publish: Publish, link: &mut Link) -> bool {
+        let Publish { message, mandatory, queues } = publish;
+        let queues: Vec<_> = queues.iter().filter_map(|queue| link.vhost.queue_or_replies(&queue.name)).collect();
+        self.start_anew_if_changed(link);
+        let batches: Vec<u32> = queues.iter().map(|queue| link.batches.of(queue)).collect();
+        if queues.iter().any(|queue| queue.may_refuse()) {
+            return self.publish_singly(&batches, message, mandatory, link);
+        }
+        spread(&batches, message.without_blind_copies(), mandatory, self.number, link)
     }
 
     /// Adds a message to the batches of the queues it goes to. True if one of them refuses it.
     #[inline]
     pub(super) fn route(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
-        let generation = link.vhost.generation();
-        if link.batches.generation != generation || link.batches.list.len() > BATCHES_MAX {
-            link.settle_publishes();
-            link.batches.start_anew(generation);
-        }
+        self.start_anew_if_changed(link);
         if link.vhost.is_traced() || has_copies(&message) {
             return self.route_anew(message, mandatory, link);
         }
@@ -198,11 +215,26 @@ impl Channel {
         }
     }
 
-    fn route_anew(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
-        let routed = routed(&message, link)?;
-        if link.vhost.is_traced() {
-            self.trace_publish(&message, routed.queues.iter().map(|queue| &**queue), link);
+    /// Forgets routes that may not be right any more.
+    #[inline]
+    fn start_anew_if_changed(&mut self, link: &mut Link) {
+        let generation = link.vhost.generation();
+        if link.batches.generation != generation || link.batches.list.len() > BATCHES_MAX {
+            link.settle_publishes();
+            link.batches.start_anew(generation);
         }
+    }
+
+    fn routed_and_traced(&self, message: &Message, link: &mut Link) -> Result<Routed, Soft> {
+        let routed = routed(message, link)?;
+        if link.vhost.is_traced() {
+            self.trace_publish(message, routed.queues.iter().map(|queue| &**queue), link);
+        }
+        Ok(routed)
+    }
+
+    fn route_anew(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
+        let routed = self.routed_and_traced(&message, link)?;
         let batches: Vec<u32> = routed.queues.iter().map(|queue| link.batches.of(queue)).collect();
         if routed.queues.iter().any(|queue| queue.may_refuse()) {
             return Ok(self.publish_singly(&batches, message, mandatory, link));
@@ -276,7 +308,7 @@ fn send_back(message: &Message, channel: u16, link: &mut Link) {
     let method = basic::Return { reply_code: ReplyCode::NoRoute.code(), reply_text, exchange, routing_key };
     link.out.put_method(channel, &method);
     let frame_max = link.frame_max;
-    link.out.put(|out| message.put_content(out, channel, frame_max));
+    link.out.put_content(message, channel, frame_max);
 }
 
 /// Checks what the broker has to understand of the properties.

@@ -3,23 +3,23 @@
 
 use leveret_spec::tx;
 
+use super::publish::Publish;
 use super::settle::Verdict;
 use super::unacked::Held;
 use super::{Channel, Link, unimplemented_method};
 use crate::failure::{Failure, Soft};
-use crate::message::Message;
 
 /// What waits for the commit.
 #[derive(Default)]
 pub(super) struct Transaction {
-    publishes: Vec<(Message, bool)>,
+    publishes: Vec<Publish>,
     verdicts: Vec<(Verdict, Vec<Held>)>,
 }
 
 impl Transaction {
-    /// Holds a publish back; `mandatory` as it came.
-    pub(super) fn publish(&mut self, message: Message, mandatory: bool) {
-        self.publishes.push((message, mandatory));
+    /// Holds a publish back.
+    pub(super) fn publish(&mut self, publish: Publish) {
+        self.publishes.push(publish);
     }
 
     pub(super) fn judge(&mut self, held: Vec<Held>, verdict: Verdict) {
@@ -65,8 +65,8 @@ impl Channel {
 
     fn commit(&mut self, transaction: Transaction, link: &mut Link) -> Result<(), Failure> {
         let mut refused = false;
-        for (message, mandatory) in transaction.publishes {
-            refused |= self.route(message, mandatory, link)?;
+        for publish in transaction.publishes {
+            refused |= self.release(publish, link);
         }
         link.settle_publishes();
         for (verdict, held) in transaction.verdicts {

@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::Outbox;
+pub(crate) use crate::channel::Outbox;
 use crate::failure::Hard;
 use crate::node::Node;
 use crate::queue::{Mailbox, Notice, Turn};
@@ -237,13 +237,13 @@ impl Connection {
         }
     }
 
-    /// The socket took `written` bytes and has taken all it can for now.
+    /// The socket took `written` bytes; 0 if it takes none for now.
     pub(crate) fn handle_written(&mut self, written: usize, now: Moment) {
         self.outbox().advance(written);
         if written > 0 {
             self.heartbeat.sent(now);
         }
-        if self.outbox().unsent().is_empty() {
+        if self.outbox().is_empty() {
             self.stalled_since = None;
         } else if written > 0 || self.stalled_since.is_none() {
             self.stalled_since = Some(now);
@@ -252,7 +252,7 @@ impl Connection {
 
     /// True if output has room for more deliveries and replies.
     pub(crate) fn has_output_room(&mut self) -> bool {
-        self.outbox().unsent().len() < OUTPUT_BYTES_MAX
+        self.outbox().len() < OUTPUT_BYTES_MAX
     }
 
     /// True if more bytes may be read and handled now.

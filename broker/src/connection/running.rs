@@ -69,7 +69,7 @@ impl Running {
         // RabbitMQ allows payloads of frame_max itself.
         let payload_max = frame::payload_max(self.link.frame_max).saturating_add(frame::FRAME_OVERHEAD);
         let mut used = 0;
-        while self.link.out.unsent().len() < OUTPUT_BYTES_MAX {
+        while self.link.out.len() < OUTPUT_BYTES_MAX {
             let rest = &input[used..];
             if let Some(length) = self.publish_again(rest, payload_max) {
                 match length {
@@ -373,7 +373,7 @@ impl Running {
 
     /// Sends what has been left in the mailbox, as far as output has room.
     pub(super) fn handle_mailbox(&mut self) -> Option<Next> {
-        if self.link.out.unsent().len() >= OUTPUT_BYTES_MAX {
+        if self.link.out.len() >= OUTPUT_BYTES_MAX {
             return None;
         }
         let mut inbox = std::mem::take(&mut self.inbox);

@@ -89,7 +89,7 @@ impl Client {
     /// Everything that has come since the last look.
     fn output(&mut self) -> Vec<u8> {
         self.connection.handle_mailbox(self.now);
-        let output = self.connection.outbox().unsent().to_vec();
+        let output = self.connection.outbox().to_vec();
         self.connection.handle_written(output.len(), self.now);
         output
     }
@@ -350,7 +350,7 @@ fn a_peer_that_does_not_read_is_bounded_and_in_the_end_closed() {
         frame::put_method(&mut gets, 1, &basic::Recover { requeue: true });
     }
     client.send_bytes(&gets);
-    let waiting = client.connection.outbox().unsent().len();
+    let waiting = client.connection.outbox().len();
     assert!((1 << 20..2 << 20).contains(&waiting), "{waiting} bytes");
     client.connection.handle_written(0, client.now);
     client.advance(19);

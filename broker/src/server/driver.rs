@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,11 +15,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::clock::Clock;
-use crate::connection::Connection;
+use crate::connection::{Connection, Outbox};
 use crate::time::Moment;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
+/// Pieces written at once: what the output of a turn with 16 KiB messages has, and more.
+const WRITE_PIECES_MAX: usize = 128;
 /// What a peer that was told goodbye may still send before it is cut off, and for how long.
 const LINGER_BYTES_MAX: usize = 1 << 20;
 const LINGER_MAX: Duration = Duration::from_secs(1);
@@ -92,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         self.flush(cx, now)?;
         if self.connection.is_closed() {
-            return if self.connection.outbox().unsent().is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
+            return if self.connection.outbox().is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         if self.connection.mailbox().is_waiting() && self.connection.has_output_room() {
             // The flush made room; otherwise the socket or the mailbox brings us back.
@@ -136,21 +138,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Writes until everything is written or the stream takes no more.
     fn flush(&mut self, cx: &mut Context<'_>, now: Moment) -> io::Result<()> {
-        let mut written = 0;
-        let outcome = loop {
-            let unsent = &self.connection.outbox().unsent()[written..];
-            if unsent.is_empty() {
-                break Ok(());
+        loop {
+            let outbox = self.connection.outbox();
+            if outbox.is_empty() {
+                return Ok(());
             }
-            match Pin::new(&mut self.stream).poll_write(cx, unsent) {
-                Poll::Ready(Ok(0)) => break Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(n)) => written += n,
-                Poll::Ready(Err(error)) => break Err(error),
-                Poll::Pending => break Ok(()),
+            match write(Pin::new(&mut self.stream), cx, outbox) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(n)) => self.connection.handle_written(n, now),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.connection.handle_written(0, now);
+                    return Ok(());
+                }
             }
-        };
-        self.connection.handle_written(written, now);
-        outcome
+        }
     }
 
     /// True if a deadline that was set is over. A deadline that has moved on lets the timer go off early, which does no harm
@@ -169,4 +171,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.armed = None;
         true
     }
+}
+
+/// One write of what the outbox has.
+fn write<S: AsyncWrite>(stream: Pin<&mut S>, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<io::Result<usize>> {
+    if let Some(bytes) = outbox.whole() {
+        return stream.poll_write(cx, bytes);
+    }
+    let mut slices = [IoSlice::new(&[]); WRITE_PIECES_MAX];
+    let pieces = outbox.pieces(&mut slices);
+    stream.poll_write_vectored(cx, &slices[..pieces])
 }

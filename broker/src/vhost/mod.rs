@@ -99,6 +99,11 @@ impl Vhost {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// The queue of that name, or the place for answers.
+    pub(crate) fn queue_or_replies(&self, name: &str) -> Option<Arc<Queue>> {
+        self.queue(name).ok().or_else(|| self.reply_queue(name))
+    }
+
     /// The queue of that name.
     ///
     /// # Errors
