@@ -10,6 +10,7 @@
 //! own          a Leveret of the test's own, for what brokers can be told
 //! http         the management API, for what AMQP has no methods for
 //! admin        users, virtual hosts, policies: made by way of the management API, and removed again
+//! in_process   a broker and clients on one thread and without sockets, for the benchmarks
 //! ```
 //!
 //! A test reads like the conversation that it checks:
@@ -36,6 +37,7 @@ mod admin;
 mod differences;
 pub mod differential;
 pub mod http;
+pub mod in_process;
 mod names;
 mod own;
 mod peer;
