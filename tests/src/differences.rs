@@ -79,6 +79,8 @@ pub enum Difference {
     QosReachesPyAmqp,
     /// What has no time to live is not given out of a priority queue because it came to stand in front.
     ExpiredIsNotGivenOut,
+    /// A consumer that keeps a delivery longer than x-consumer-timeout is cancelled, and its deliveries go back.
+    OverdueConsumersAreCancelled,
 }
 
 /// RabbitMQ's versions that do as Leveret does.
@@ -289,6 +291,11 @@ pub const TABLE: &[Row] = &[
         difference: Difference::ExpiredIsNotGivenOut,
         shared_by: Versions::None,
         reason: "expired messages are not delivered; RabbitMQ forgets to look when a higher priority takes the front of a queue",
+    },
+    Row {
+        difference: Difference::OverdueConsumersAreCancelled,
+        shared_by: Versions::None,
+        reason: "one slow consumer should not end its channel, as in RabbitMQ up to 4.2; without a timeout nobody is asked",
     },
 ];
 

@@ -108,6 +108,7 @@ impl Channel {
                     source.key = Some(key);
                 }
                 self.list_consumer(&tag, &m, queue, key);
+                self.watch(source, link);
             }
             Err(refused) => {
                 self.sources.forget_if_idle(source);
@@ -183,14 +184,8 @@ impl Channel {
         if source.key.take().is_none() {
             return;
         }
-        let found = self.consumers.iter().find(|&(_, &n)| n == number).map(|(tag, _)| tag.clone());
         self.sources.forget_if_idle(number);
-        let Some(tag) = found else { return };
-        self.consumers.remove(&tag);
-        self.figures.remove_consumer(&tag);
-        if link.client.consumer_cancel_notify {
-            self.reply(link, &basic::Cancel { consumer_tag: ShortStr::cut(&tag), no_wait: true });
-        }
+        self.tell_cancelled(number, link);
     }
 
     fn get(&mut self, m: basic::Get<'_>, link: &mut Link) -> Result<(), Failure> {

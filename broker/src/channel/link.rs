@@ -6,6 +6,7 @@ use crate::auth::Rights;
 use crate::failure::Soft;
 use crate::node::Node;
 use crate::queue::{ConnectionId, Mailbox, Queue, Turn};
+use crate::time::Moment;
 use crate::vhost::{DeleteCondition, Vhost};
 
 use super::outbox::Outbox;
@@ -29,8 +30,10 @@ pub(crate) struct Link {
     pub(super) batches: Batches,
     /// Channels with acknowledgements or confirms that wait for the end of the turn.
     pub(super) unsettled: Vec<u16>,
-    /// True if a queue has said that this publisher is far ahead.
-    pub(crate) far_ahead: bool,
+    /// How many publishers are far ahead of their consumers with this one; 0 if this one is not.
+    pub(crate) far_ahead: usize,
+    /// When the earliest consumer timeout has to be looked at.
+    pub(crate) overdue_at: Option<Moment>,
     /// Bytes published in this turn.
     pub(crate) published: usize,
     /// Bytes of publishes that have not arrived whole.
@@ -77,7 +80,8 @@ impl Link {
             frame_max,
             batches: Batches::default(),
             unsettled: vec![],
-            far_ahead: false,
+            far_ahead: 0,
+            overdue_at: None,
             published: 0,
             assembling: 0,
             exclusive: vec![],
@@ -101,9 +105,14 @@ impl Link {
         Ok(&self.rights)
     }
 
+    /// Lets consumer timeouts be looked at then, if not before.
+    pub(super) fn look_at(&mut self, moment: Moment) {
+        self.overdue_at = Some(self.overdue_at.map_or(moment, |at| at.min(moment)));
+    }
+
     /// Gives every queue what was published to it in this turn.
     pub(crate) fn settle_publishes(&mut self) {
-        self.far_ahead |= self.batches.send(&self.mailbox, &mut self.turn);
+        self.far_ahead = self.far_ahead.max(self.batches.send(&self.mailbox, &mut self.turn));
     }
 
     /// Lets what has died in this turn go where the dead letters go.

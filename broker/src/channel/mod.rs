@@ -9,6 +9,7 @@ mod content;
 mod exchange;
 mod link;
 mod outbox;
+mod overdue;
 mod publish;
 mod queue;
 mod routes;
@@ -98,6 +99,11 @@ impl Channel {
     /// What the roster knows of it.
     pub(crate) fn figures(&self) -> &Arc<roster::Channel> {
         &self.figures
+    }
+
+    /// True if anything is consumed on it.
+    pub(crate) fn has_consumers(&self) -> bool {
+        !self.consumers.is_empty()
     }
 
     /// Lets the roster know what a method may have changed.

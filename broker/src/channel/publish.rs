@@ -65,12 +65,14 @@ impl Batches {
         queue.publish(messages, publisher, turn) == Accepted::Refused
     }
 
-    /// Hands every batch to its queue; true if one of them wants this publisher to pause.
-    pub(super) fn send(&mut self, publisher: &Arc<Mailbox>, turn: &mut Turn) -> bool {
-        let mut far_ahead = false;
+    /// Hands every batch to its queue. How many publishers are far ahead of consumers, at the queue where they are most.
+    pub(super) fn send(&mut self, publisher: &Arc<Mailbox>, turn: &mut Turn) -> usize {
+        let mut far_ahead = 0;
         for batch in self.filled.drain(..) {
             let (queue, messages) = &mut self.list[batch as usize];
-            far_ahead |= queue.publish(messages, publisher, turn) == Accepted::FarAhead;
+            if let Accepted::FarAhead(publishers) = queue.publish(messages, publisher, turn) {
+                far_ahead = far_ahead.max(publishers);
+            }
         }
         far_ahead
     }

@@ -34,13 +34,14 @@ impl Channel {
         if self.transaction.is_some() {
             return self.judge(m.delivery_tag, m.multiple, Verdict::Acknowledged, link);
         }
+        let Some(tag) = self.unacked.meant(m.delivery_tag, m.multiple) else { return Ok(()) };
         if m.multiple {
-            let taken = self.unacked.take_through(m.delivery_tag).ok_or_else(|| unknown_tag(m.delivery_tag))?;
+            let taken = self.unacked.take_through(tag).ok_or_else(|| unknown_tag(tag))?;
             for held in taken {
                 settled(&mut self.sources, held.source);
             }
         } else {
-            let held = self.unacked.take(m.delivery_tag).ok_or_else(|| unknown_tag(m.delivery_tag))?;
+            let held = self.unacked.take(tag).ok_or_else(|| unknown_tag(tag))?;
             settled(&mut self.sources, held.source);
         }
         self.waits_for_end_of_turn(link);
@@ -49,6 +50,7 @@ impl Channel {
 
     /// A verdict on one delivery, or on all up to it; in a transaction it waits for the commit.
     pub(super) fn judge(&mut self, tag: u64, multiple: bool, verdict: Verdict, link: &mut Link) -> Result<(), Soft> {
+        let Some(tag) = self.unacked.meant(tag, multiple) else { return Ok(()) };
         let held: Vec<Held> = if multiple {
             self.unacked.take_through(tag).ok_or_else(|| unknown_tag(tag))?.collect()
         } else {

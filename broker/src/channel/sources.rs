@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::overdue::Overdue;
 use crate::queue::{ConsumerKey, Queue};
 
 /// A consumer, or a queue that basic.get was used on. It stays as long as messages from it are unsettled.
@@ -16,6 +17,8 @@ pub(super) struct Source {
     pub(super) unsettled: u32,
     /// Messages settled that the queue does not know of yet.
     pub(super) settled: u32,
+    /// Watches over a consumer whose deliveries may not stay unsettled for ever.
+    pub(super) overdue: Option<Box<Overdue>>,
 }
 
 impl Source {
@@ -25,7 +28,7 @@ impl Source {
     }
 
     pub(super) fn new(queue: Arc<Queue>, tag: Box<[u8]>, no_ack: bool) -> Self {
-        Source { queue, key: None, tag, no_ack, unsettled: 0, settled: 0 }
+        Source { queue, key: None, tag, no_ack, unsettled: 0, settled: 0, overdue: None }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Tags grow, so they form a line; without gaps a tag's place is known at once, and with gaps found by halving. Settling in
 //! the middle leaves a gap, and gaps are closed when they outnumber what is left.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::queue::Entry;
 
@@ -21,6 +21,8 @@ struct Slot {
     entry: Option<Entry>,
 }
 
+/// Tags taken back that are remembered.
+const TAKEN_BACK_MAX: usize = 1 << 16;
 /// Fewer gaps than this are not worth closing.
 const GAPS_MIN: usize = 64;
 
@@ -28,6 +30,8 @@ const GAPS_MIN: usize = 64;
 pub(super) struct Unacked {
     slots: VecDeque<Slot>,
     gaps: usize,
+    /// Tags that the broker has taken back: the client may not know yet.
+    taken_back: BTreeSet<u64>,
 }
 
 impl Unacked {
@@ -50,6 +54,50 @@ impl Unacked {
             _ => self.slots.binary_search_by_key(&tag, |slot| slot.tag).ok()?,
         };
         self.slots[at].entry.is_some().then_some(at)
+    }
+
+    /// True if a source has a delivery with a tag below this one.
+    pub(super) fn has_before(&self, tag: u64, source: u32) -> bool {
+        let mut older = self.slots.iter().take_while(|slot| slot.tag < tag);
+        older.any(|slot| slot.source == source && slot.entry.is_some())
+    }
+
+    /// Takes back what a source has delivered. What the client says of it from now on is passed over.
+    pub(super) fn take_back(&mut self, source: u32) -> Vec<Entry> {
+        let mut taken = vec![];
+        for slot in self.slots.iter_mut().filter(|slot| slot.source == source) {
+            if let Some(entry) = slot.entry.take() {
+                self.gaps += 1;
+                self.taken_back.insert(slot.tag);
+                taken.push(entry);
+            }
+        }
+        while self.taken_back.len() > TAKEN_BACK_MAX {
+            self.taken_back.pop_first();
+        }
+        self.close_gaps();
+        taken
+    }
+
+    /// What a verdict on `tag` is about: the tag itself unless the broker has taken that one back; then the last one before
+    /// it if the verdict is on all up to it, and `None` if there is none.
+    #[inline]
+    pub(super) fn meant(&mut self, tag: u64, multiple: bool) -> Option<u64> {
+        if self.taken_back.is_empty() { Some(tag) } else { self.meant_beside_taken_back(tag, multiple) }
+    }
+
+    #[cold]
+    fn meant_beside_taken_back(&mut self, tag: u64, multiple: bool) -> Option<u64> {
+        let was_taken_back = self.taken_back.remove(&tag);
+        if multiple {
+            let through = if tag == 0 { u64::MAX } else { tag };
+            self.taken_back.retain(|&other| other > through);
+        }
+        if !was_taken_back {
+            return Some(tag);
+        }
+        let before = self.slots.iter().rev().find(|slot| slot.tag < tag && slot.entry.is_some());
+        before.filter(|_| multiple).map(|slot| slot.tag)
     }
 
     /// Takes one.

@@ -82,6 +82,9 @@ pub struct Limits {
     pub heartbeat_s: u16,
     /// How long a peer may take from connecting to connection.open.
     pub handshake_timeout: Duration,
+    /// How long a consumer may keep a delivery unsettled, unless its queue says otherwise: then it is cancelled, and what it
+    /// holds goes back to the queue. None is for ever.
+    pub consumer_timeout: Option<Duration>,
     /// The largest message, in bytes.
     pub message_bytes_max: u64,
     /// Consumers of a channel.
@@ -97,6 +100,7 @@ impl Default for Limits {
             channel_max: 2047,
             heartbeat_s: 60,
             handshake_timeout: Duration::from_secs(10),
+            consumer_timeout: None,
             message_bytes_max: 128 << 20,
             consumers_per_channel_max: 10_000,
         }

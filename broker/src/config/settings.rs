@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
@@ -228,6 +229,17 @@ pub const SETTINGS: &[Setting] = &[
                     _ => Some(values::number(v, 0..=u32::MAX).map_err(|expected| format!("infinity, or {expected}"))?
                         as usize),
                 };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "consumer_timeout",
+        flag: None,
+        help: "How long a consumer may keep a delivery, in milliseconds, before it is cancelled and the delivery goes back; \
+               0 is for ever [default: 0]",
+        apply: |p, v| {
+            let ms = values::number(v, 0..=315_360_000_000)?;
+            p.broker.limits.consumer_timeout = (ms > 0).then(|| Duration::from_millis(ms));
             Ok(())
         },
     },

@@ -21,6 +21,9 @@ const PUBLISH: (u16, u16) = (basic::CLASS, 40);
 /// The longest pause of a publisher that is far ahead of its consumers. The limit is the point: a consumer that is stuck
 /// slows its publishers down and never stops them.
 const PAUSE_MAX: Duration = Duration::from_millis(2);
+/// How often as long it may be if many publishers share a queue, so that together they are no further ahead than one. Who
+/// consumes on the same connection is not kept from acknowledging for so long.
+const PAUSES_MAX: usize = 32;
 
 pub(super) struct Running {
     pub(super) link: Link,
@@ -324,9 +327,12 @@ impl Running {
 
     pub(super) fn end_turn(&mut self, now: Moment) {
         self.settle();
-        if std::mem::take(&mut self.link.far_ahead) {
+        let far_ahead = std::mem::take(&mut self.link.far_ahead);
+        if far_ahead > 0 {
             self.link.mailbox.take_publisher_resumed();
-            self.paused_until = Some(now + PAUSE_MAX);
+            // The more there are, the less of its queue's consumers each of them is owed.
+            let shares = if self.channels.iter_mut().any(|channel| channel.has_consumers()) { 1 } else { far_ahead };
+            self.paused_until = Some(now + PAUSE_MAX * shares.min(PAUSES_MAX) as u32);
         }
         let published = std::mem::take(&mut self.link.published);
         if published > 0 {
@@ -362,12 +368,22 @@ impl Running {
     }
 
     pub(super) fn deadline(&self) -> Option<Moment> {
-        self.paused_until
+        match (self.paused_until, self.link.overdue_at) {
+            (Some(paused), Some(overdue)) => Some(paused.min(overdue)),
+            (paused, overdue) => paused.or(overdue),
+        }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Moment) {
         if self.paused_until.is_some_and(|until| until <= now) {
             self.paused_until = None;
+        }
+        if self.link.overdue_at.take_if(|at| *at <= now).is_some() {
+            self.link.turn.now = now;
+            for channel in self.channels.iter_mut().filter(|channel| !channel.closing) {
+                channel.cancel_overdue(&mut self.link);
+            }
+            self.link.finish();
         }
     }
 

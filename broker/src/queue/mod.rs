@@ -14,8 +14,10 @@ mod settings;
 mod timers;
 mod turn;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use leveret_spec::TableBuf;
 use parking_lot::Mutex;
@@ -39,6 +41,8 @@ use ready::Ready;
 
 /// Bytes that may be ready in a queue with consumers before its publishers pause.
 const AHEAD_BYTES_MAX: usize = 512 << 10;
+/// Bytes at which they go on.
+const AHEAD_BYTES_HALF: usize = AHEAD_BYTES_MAX / 2;
 
 /// Identifies a connection within its broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +78,7 @@ struct State {
     ready: Ready,
     consumers: Consumers,
     /// Publishers that wait until the backlog has halved.
-    paused: Vec<Arc<Mailbox>>,
+    paused: VecDeque<Arc<Mailbox>>,
     /// Messages that consumers and getters hold.
     unacked: usize,
     /// When the queue was last declared, consumed from or got from.
@@ -101,8 +105,8 @@ pub(crate) struct Figures {
 pub(crate) enum Accepted {
     /// It is in the queue or on its way to consumers.
     Yes,
-    /// So is this one, but its publisher is far ahead of consumers that keep up: it pauses.
-    FarAhead,
+    /// So is this one, but so many publishers, this one among them, are far ahead of consumers that keep up: it pauses.
+    FarAhead(usize),
     /// The queue is full and refuses it.
     Refused,
     /// The queue is gone.
@@ -122,7 +126,7 @@ impl Queue {
         let state = State {
             ready: Ready::new(settings.max_priority),
             consumers: Consumers::new(settings.single_active_consumer),
-            paused: vec![],
+            paused: VecDeque::new(),
             unacked: 0,
             used: now,
             armed: Moment::NEVER,
@@ -147,6 +151,11 @@ impl Queue {
     /// True if it refuses messages when it is full: then every publish has to wait for its answer.
     pub(crate) fn may_refuse(&self) -> bool {
         self.may_refuse.load(Ordering::Acquire)
+    }
+
+    /// How long a consumer may keep a delivery; zero is for ever, none is as long as the broker says.
+    pub(crate) fn consumer_timeout(&self) -> Option<Duration> {
+        self.state.lock().settings.consumer_timeout
     }
 
     /// What policies see in it.
@@ -213,9 +222,9 @@ impl Queue {
         self.settle_down(&mut state, turn);
         if state.ready.bytes() > AHEAD_BYTES_MAX && !state.consumers.is_empty() {
             if !state.paused.iter().any(|p| Arc::ptr_eq(p, publisher)) {
-                state.paused.push(publisher.clone());
+                state.paused.push_back(publisher.clone());
             }
-            return Accepted::FarAhead;
+            return Accepted::FarAhead(state.paused.len());
         }
         Accepted::Yes
     }
@@ -407,12 +416,23 @@ impl Queue {
         if state.settings.overflow == Overflow::DropHead {
             self.drop_head(state, turn);
         }
-        if !state.paused.is_empty() && (state.ready.bytes() <= AHEAD_BYTES_MAX / 2 || state.consumers.is_empty()) {
-            for publisher in state.paused.drain(..) {
-                publisher.resume_publisher(turn);
-            }
+        if !state.paused.is_empty() {
+            Self::resume_publishers(state, turn);
         }
         self.arm(state);
+    }
+
+    /// Lets one publisher go on when the backlog has halved, for many at once would be far ahead again; all of them when there
+    /// is none left.
+    fn resume_publishers(state: &mut State, turn: &mut Turn) {
+        let resumed = match state.ready.bytes() {
+            bytes if bytes == 0 || state.consumers.is_empty() => state.paused.len(),
+            ..=AHEAD_BYTES_HALF => 1,
+            _ => 0,
+        };
+        for publisher in state.paused.drain(..resumed) {
+            publisher.resume_publisher(turn);
+        }
     }
 
     /// Brings a queue that is too long back to its length.

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) dead_letter: Option<Arc<DeadLetterTo>>,
     /// x-delivery-limit: deliveries that may fail.
     pub(crate) delivery_limit: Option<u16>,
+    /// x-consumer-timeout: how long a consumer may keep a delivery; zero is for ever.
+    pub(crate) consumer_timeout: Option<Duration>,
     /// x-single-active-consumer.
     pub(crate) single_active_consumer: bool,
     /// x-queue-type quorum: deliveries are counted in the header x-delivery-count.
@@ -82,6 +84,7 @@ const KNOWN: &[(&str, Kind)] = &[
     ("x-single-active-consumer", Kind::Boolean),
     ("x-queue-type", Kind::Text(&["classic", "quorum"])),
     ("x-delivery-limit", Kind::Integer(-1..=i64::MAX)),
+    ("x-consumer-timeout", Kind::Integer(0..=TEN_YEARS_MS)),
 ];
 
 impl Settings {
@@ -117,6 +120,7 @@ impl Settings {
             overflow: text("x-overflow").map_or(Overflow::DropHead, Overflow::of),
             dead_letter: exchange.map(to).map(Arc::new),
             delivery_limit: number("x-delivery-limit").and_then(|n| u16::try_from(n).ok()),
+            consumer_timeout: ms("x-consumer-timeout"),
             single_active_consumer: arguments.lookup("x-single-active-consumer") == Some(Value::Bool(true)),
             quorum: text("x-queue-type") == Some(b"quorum"),
         })
@@ -150,6 +154,7 @@ impl Settings {
             max_length: smaller(self.max_length, length("max-length")),
             max_length_bytes: smaller(self.max_length_bytes, length("max-length-bytes")),
             delivery_limit: smaller(self.delivery_limit, number("delivery-limit").and_then(|n| u16::try_from(n).ok())),
+            consumer_timeout: smaller(self.consumer_timeout, time("consumer-timeout")),
             overflow,
             dead_letter,
             ..self.clone()

@@ -199,7 +199,7 @@ fn a_publisher_far_ahead_of_consumers_pauses_until_half_is_gone() {
     let batch = || vec![Message::compose("x", "q", &Properties::default(), &body); 700];
     assert_eq!(bench.queue.publish(&mut batch(), &publisher, &mut bench.turn), Accepted::Yes, "nobody consumes");
     let mut slow = bench.consumer(100);
-    assert_eq!(bench.queue.publish(&mut batch(), &publisher, &mut bench.turn), Accepted::FarAhead);
+    assert_eq!(bench.queue.publish(&mut batch(), &publisher, &mut bench.turn), Accepted::FarAhead(1));
     while bench.queue.counts().0 > 300 {
         assert!(!publisher.take_publisher_resumed());
         slow.received();
