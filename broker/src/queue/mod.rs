@@ -222,6 +222,8 @@ impl Queue {
         self.settle_down(&mut state, turn);
         if state.ready.bytes() > AHEAD_BYTES_MAX && !state.consumers.is_empty() {
             if !state.paused.iter().any(|p| Arc::ptr_eq(p, publisher)) {
+                // Those whose connections have ended wait for nothing.
+                state.paused.retain(|paused| Arc::strong_count(paused) > 1);
                 state.paused.push_back(publisher.clone());
             }
             return Accepted::FarAhead(state.paused.len());

@@ -213,6 +213,29 @@ fn a_publisher_far_ahead_of_consumers_pauses_until_half_is_gone() {
 }
 
 #[test]
+fn publishers_that_pause_go_on_one_by_one_and_are_forgotten_when_they_are_gone() {
+    let mut bench = Bench::new();
+    let body = vec![b'x'; 1000];
+    let batch = || vec![Message::compose("x", "q", &Properties::default(), &body); 700];
+    let mut slow = bench.consumer(100);
+    for _ in 0..3 {
+        let gone = Arc::new(Mailbox::default());
+        assert_eq!(bench.queue.publish(&mut batch(), &gone, &mut bench.turn), Accepted::FarAhead(1));
+    }
+    let (first, second) = (Arc::new(Mailbox::default()), Arc::new(Mailbox::default()));
+    assert_eq!(bench.queue.publish(&mut batch(), &first, &mut bench.turn), Accepted::FarAhead(1));
+    assert_eq!(bench.queue.publish(&mut batch(), &second, &mut bench.turn), Accepted::FarAhead(2));
+    while !first.take_publisher_resumed() {
+        slow.received();
+        bench.ack(&mut slow);
+    }
+    assert!(!second.take_publisher_resumed() && bench.queue.counts().0 > 0);
+    slow.received();
+    bench.ack(&mut slow);
+    assert!(second.take_publisher_resumed());
+}
+
+#[test]
 fn expired_messages_are_dropped_from_the_head_and_never_delivered() {
     let mut bench = Bench::with(&[("x-message-ttl", Value::I32(100)), ("x-dead-letter-exchange", "dlx".into())]);
     bench.publish("1 2");
