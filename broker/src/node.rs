@@ -14,7 +14,7 @@ use crate::queue::{ConnectionId, Queue, Timers, Turn};
 use crate::roster::Roster;
 use crate::time::Moment;
 
-use crate::vhost::{DeleteCondition, Vhost};
+use crate::vhost::{Census, DeleteCondition, Vhost};
 
 /// The only node's name.
 pub(crate) const NAME: &str = "leveret@localhost";
@@ -30,6 +30,7 @@ pub(crate) struct Node {
     /// The broker's start, in seconds since 1970.
     pub(crate) epoch_s: u64,
     vhosts: DashMap<Arc<str>, Arc<Vhost>>,
+    census: Arc<Census>,
     connections: AtomicU64,
     /// One change of users and virtual hosts at a time: a permission must not outlive its virtual host.
     administration: Mutex<()>,
@@ -48,6 +49,7 @@ impl Node {
             roster: Arc::default(),
             epoch_s,
             vhosts: DashMap::new(),
+            census: Arc::new(Census::new(config.limits.queues_max, config.limits.exchanges_max)),
             connections: AtomicU64::new(0),
             administration: Mutex::new(()),
         }
@@ -56,7 +58,7 @@ impl Node {
     /// A broker with its first user, who may do everything in its first virtual host.
     pub(crate) fn new(config: &Config, epoch_s: u64) -> Self {
         let node = Node::blank(config, epoch_s);
-        node.create_vhost(&config.default_vhost);
+        node.insert_vhost(&config.default_vhost);
         node.change_user(&config.default_user, |user| {
             user.password = Some(PasswordHash::of(&config.default_password));
             user.tags = vec!["administrator".into()];
@@ -77,14 +79,26 @@ impl Node {
     }
 
     /// Creates a virtual host; false if it exists.
-    pub(crate) fn create_vhost(&self, name: &str) -> bool {
+    ///
+    /// # Errors
+    /// How many there may be, if there are so many.
+    pub(crate) fn create_vhost(&self, name: &str) -> Result<bool, usize> {
         let _administration = self.administration.lock();
         if self.vhosts.contains_key(name) {
-            return false;
+            return Ok(false);
         }
-        let vhost = Arc::new(Vhost::new(name, self.timers.clone()));
+        match self.limits.vhosts_max {
+            Some(most) if self.vhosts.len() >= most => Err(most),
+            _ => {
+                self.insert_vhost(name);
+                Ok(true)
+            }
+        }
+    }
+
+    fn insert_vhost(&self, name: &str) {
+        let vhost = Arc::new(Vhost::new(name, self.timers.clone(), self.census.clone()));
         self.vhosts.insert(vhost.name.clone(), vhost);
-        true
     }
 
     /// Takes a virtual host out, with all permissions in it; its connections are the caller's to close.

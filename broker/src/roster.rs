@@ -20,6 +20,7 @@ pub(crate) struct Roster(Mutex<Members>);
 #[derive(Default)]
 struct Members {
     connections: BTreeMap<u64, Arc<Connection>>,
+    channels: usize,
     users: HashMap<Arc<str>, Usage>,
     vhosts: HashMap<Arc<str>, usize>,
 }
@@ -64,15 +65,16 @@ pub(crate) struct Connection {
     channels: Mutex<BTreeMap<u16, Arc<Channel>>>,
 }
 
-/// How many connections there may be; none is no limit.
+/// How many connections, or channels, there may be; none is no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bounds {
     pub(crate) of_node: Option<usize>,
+    /// For connections only.
     pub(crate) of_vhost: Option<usize>,
     pub(crate) of_user: Option<usize>,
 }
 
-/// The bound that a new connection would break.
+/// The bound that a new connection or channel would break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
     Node(usize),
@@ -136,6 +138,7 @@ impl Roster {
         let Facts { id, user, vhost, .. } = &connection.facts;
         let mut members = self.0.lock();
         members.connections.remove(&id.0);
+        members.channels -= channels;
         if let Some(count) = members.vhosts.get_mut(vhost) {
             *count -= 1;
             if *count == 0 {
@@ -168,15 +171,18 @@ impl Presence {
         self.connection.facts.id
     }
 
-    /// Adds a channel, unless its user has `most` already.
-    pub(crate) fn open_channel(&self, channel: Arc<Channel>, most: Option<usize>) -> Result<(), usize> {
-        let mut members = self.roster.0.lock();
-        if let Some(usage) = members.users.get_mut(&self.connection.facts.user) {
-            if let Some(most) = most.filter(|&most| usage.channels >= most) {
-                return Err(most);
-            }
-            usage.channels += 1;
+    /// Adds a channel, if the bounds allow another one. The user's is looked at first.
+    pub(crate) fn open_channel(&self, channel: Arc<Channel>, bounds: Bounds) -> Result<(), Full> {
+        let members = &mut *self.roster.0.lock();
+        let of_user = members.users.entry(self.connection.facts.user.clone()).or_default();
+        if let Some(most) = bounds.of_user.filter(|&most| of_user.channels >= most) {
+            return Err(Full::User(most));
         }
+        if let Some(most) = bounds.of_node.filter(|&most| members.channels >= most) {
+            return Err(Full::Node(most));
+        }
+        of_user.channels += 1;
+        members.channels += 1;
         self.connection.channels.lock().insert(channel.number, channel);
         Ok(())
     }
@@ -184,9 +190,11 @@ impl Presence {
     /// Takes a channel out.
     pub(crate) fn close_channel(&self, number: u16) {
         let mut members = self.roster.0.lock();
-        if self.connection.channels.lock().remove(&number).is_some()
-            && let Some(usage) = members.users.get_mut(&self.connection.facts.user)
-        {
+        if self.connection.channels.lock().remove(&number).is_none() {
+            return;
+        }
+        members.channels -= 1;
+        if let Some(usage) = members.users.get_mut(&self.connection.facts.user) {
             usage.channels -= 1;
         }
     }
@@ -297,11 +305,30 @@ mod tests {
         let roster = Arc::<Roster>::default();
         let enter = |id| roster.enter(facts(id, "u"), Bounds::default()).ok().unwrap();
         let (a, b) = (enter(1), enter(2));
-        let open = |presence: &Presence, number| presence.open_channel(Arc::new(Channel::new(number)), Some(2));
-        assert_eq!((open(&a, 1), open(&b, 1), open(&a, 2)), (Ok(()), Ok(()), Err(2)));
+        let bounds = Bounds { of_user: Some(2), ..Bounds::default() };
+        let open = |presence: &Presence, number| presence.open_channel(Arc::new(Channel::new(number)), bounds);
+        assert_eq!((open(&a, 1), open(&b, 1), open(&a, 2)), (Ok(()), Ok(()), Err(Full::User(2))));
         b.close_channel(1);
         assert_eq!(open(&a, 2), Ok(()));
         drop(a);
         assert_eq!(open(&b, 7), Ok(()));
+    }
+
+    #[test]
+    fn channels_are_counted_for_the_whole_broker() {
+        let roster = Arc::<Roster>::default();
+        let enter = |id, user| roster.enter(facts(id, user), Bounds::default()).ok().unwrap();
+        let (a, b) = (enter(1, "u"), enter(2, "v"));
+        let bounds = Bounds { of_node: Some(2), of_user: Some(1), of_vhost: None };
+        let open = |presence: &Presence, number| presence.open_channel(Arc::new(Channel::new(number)), bounds);
+        assert_eq!((open(&a, 1), open(&b, 1)), (Ok(()), Ok(())));
+        assert_eq!(open(&a, 2), Err(Full::User(1)), "the user comes first");
+        let c = enter(3, "w");
+        assert_eq!(open(&c, 1), Err(Full::Node(2)));
+        b.close_channel(1);
+        b.close_channel(1);
+        assert_eq!((open(&c, 1), open(&b, 1)), (Ok(()), Err(Full::Node(2))));
+        drop(a);
+        assert_eq!(open(&b, 1), Ok(()));
     }
 }

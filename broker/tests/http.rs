@@ -474,3 +474,33 @@ fn a_broker_does_not_start_with_wrong_definitions_and_says_where() {
         assert_eq!(why(&path), format!("definitions {}: {text}", path.display()));
     }
 }
+
+#[test]
+fn virtual_hosts_queues_and_exchanges_are_no_more_than_the_broker_is_told() {
+    let server = Server::configured(|config| {
+        config.limits.vhosts_max = Some(2);
+        config.limits.queues_max = Some(1);
+        config.limits.exchanges_max = Some(15);
+    });
+    let server = server.unwrap();
+    let refused = |path: &str, body: Value, reason: &str| {
+        let reply = server.put(path, body);
+        assert_eq!((reply.status, &reply.json), (400, &json!({"error": "bad_request", "reason": reason})));
+    };
+    assert_eq!(server.put("/api/vhosts/two", json!({})).status, 201);
+    assert_eq!(server.put("/api/vhosts/two", json!({})).status, 204);
+    let full = "cannot create vhost 'three': vhost limit of 2 is reached";
+    refused("/api/vhosts/three", json!({}), full);
+    let imported = server.post("/api/definitions", json!({"vhosts": [{"name": "three"}]}));
+    assert_eq!((imported.status, &imported.json["reason"]), (400, &json!(full)));
+    assert_eq!(server.put("/api/queues/two/q", json!({})).status, 201);
+    refused("/api/queues/%2F/r", json!({}), "cannot declare queue 'r': queue limit in cluster (1) is reached");
+    assert_eq!(server.put("/api/exchanges/two/x", json!({"type": "fanout"})).status, 201);
+    let full = "cannot declare exchange 'y' in vhost '/': exchange limit of 15 is reached";
+    refused("/api/exchanges/%2F/y", json!({"type": "fanout"}), full);
+    // What was in a virtual host goes with it.
+    assert_eq!(server.delete("/api/vhosts/two").status, 204);
+    assert_eq!(server.put("/api/vhosts/three", json!({})).status, 201);
+    assert_eq!(server.put("/api/queues/%2F/r", json!({})).status, 201);
+    assert_eq!(server.put("/api/exchanges/%2F/y", json!({"type": "fanout"})).status, 201);
+}

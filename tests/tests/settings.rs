@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use leveret::{Config, MemoryLimit};
-use leveret_spec::{basic, queue};
-use leveret_tests::{Own, Peer, Visit, default, short, unique};
+use leveret_spec::{basic, channel, exchange, queue};
+use leveret_tests::{Own, Peer, Visit, default, short, table, unique};
 
 /// This machine's address on its network. Nothing is sent to find it.
 fn address_of_this_machine() -> IpAddr {
@@ -73,6 +73,88 @@ fn connections_are_limited() {
     second.expect_eof();
     first.close();
     Peer::visit(&broker.visit()).close();
+}
+
+/// RabbitMQ's channel_max_per_node: over all connections; what is closed makes room, alone or with its connection.
+#[test]
+fn channels_of_the_whole_broker_are_limited() {
+    let mut config = Config::in_memory();
+    config.limits.channels_max = Some(3);
+    let broker = Own::start(config);
+    let (mut first, mut second) = (broker.with_channel(), broker.with_channel());
+    first.open_channel(2);
+    second.send(2, &channel::Open::default());
+    let text = "number of channels opened on node 'leveret@localhost' has reached the maximum allowed limit of 3";
+    let close = second.expect_connection_close(530, text);
+    assert_eq!((close.class_id, close.method_id), (0, 0));
+    second.expect_eof();
+    first.open_channel(3);
+    first.close_channel(2);
+    first.open_channel(4);
+    first.close();
+    let mut third = broker.with_channel();
+    third.open_channel(2);
+    third.open_channel(3);
+}
+
+/// RabbitMQ's cluster_queue_limit: for all virtual hosts; what is deleted makes room, by whatever way, and what is there can
+/// be declared again.
+#[test]
+fn queues_of_the_whole_broker_are_limited() {
+    let mut config = Config::in_memory();
+    config.limits.queues_max = Some(2);
+    let broker = Own::start(config);
+    let mut peer = broker.with_channel();
+    let queue = peer.queue(1);
+    let mut other = broker.with_channel();
+    other.queue(1);
+    let name = unique("q");
+    let declare = queue::Declare { queue: short(&name), auto_delete: true, ..default() };
+    let full = |name: &str| format!("cannot declare queue '{name}': queue limit in cluster (2) is reached");
+    peer.refused(1, &declare, 406, &full(&name));
+    peer.send(1, &queue::Declare::default());
+    let close = peer.expect::<channel::Close>(1);
+    assert!(close.reply_text.starts_with("PRECONDITION_FAILED - cannot declare queue 'amq.gen-"), "{close:?}");
+    peer.send(1, &channel::CloseOk {});
+    peer.open_channel(1);
+    // An argument that cannot be is noticed before, a property that cannot be behind.
+    let bad = table([("x-expires", 0i32.into())]);
+    let text = format!("invalid arg 'x-expires' for queue '{name}' in vhost '/': {{value_zero,0}}");
+    peer.refused(1, &queue::Declare { arguments: bad.as_table(), ..declare }, 406, &text);
+    let quorum = table([("x-queue-type", "quorum".into())]);
+    peer.refused(1, &queue::Declare { arguments: quorum.as_table(), ..declare }, 406, &full(&name));
+    peer.declare(1, &queue::Declare { queue: short(&queue), exclusive: true, ..default() });
+    peer.consume_settled(1, "amq.rabbitmq.reply-to", "answers");
+    other.close();
+    peer.declare(1, &declare);
+    peer.consume(1, &name, "c");
+    peer.cancel(1, "c");
+    peer.declare(1, &declare);
+    peer.refused(1, &queue::Declare { queue: short("third"), ..default() }, 406, &full("third"));
+}
+
+/// RabbitMQ's cluster_exchange_limit: the seven that are there from the start count too; what goes makes room.
+#[test]
+fn exchanges_of_the_whole_broker_are_limited() {
+    let mut config = Config::in_memory();
+    config.limits.exchanges_max = Some(8);
+    let broker = Own::start(config);
+    let mut peer = broker.with_channel();
+    let declare = exchange::Declare { exchange: short("one"), kind: short("fanout"), auto_delete: true, ..default() };
+    peer.call::<exchange::DeclareOk>(1, &declare);
+    peer.call::<exchange::DeclareOk>(1, &declare);
+    let other = exchange::Declare { exchange: short("two"), ..declare };
+    let full = "cannot declare exchange 'two' in vhost '/': exchange limit of 8 is reached";
+    peer.refused(1, &other, 406, full);
+    let reserved = exchange::Declare { exchange: short("amq.two"), ..declare };
+    peer.refused(1, &reserved, 403, "exchange name 'amq.two' contains reserved prefix 'amq.*'");
+    // An exchange that ends with its last binding makes room too.
+    let queue = peer.queue(1);
+    peer.bind(1, &queue, "one", "");
+    peer.delete_queue(1, &queue);
+    peer.call::<exchange::DeclareOk>(1, &other);
+    peer.call::<exchange::DeleteOk>(1, &exchange::Delete { exchange: short("two"), ..default() });
+    peer.call::<exchange::DeclareOk>(1, &declare);
 }
 
 /// RabbitMQ's channel_max 0 and frame_max 0 are no limits, and clients may have some.

@@ -63,16 +63,19 @@ fn a_users_connections_are_limited() {
 fn a_users_channels_are_limited() {
     let user = User::allowed(".*", ".*", ".*");
     user.limit("max-channels", 2);
-    let mut peer = Peer::visit(&user.visit());
-    peer.open_channel(1);
-    peer.open_channel(2);
-    peer.send(3, &leveret_spec::channel::Open::default());
+    // Over all of his connections.
+    let _other = user.with_channel();
+    let mut peer = user.with_channel();
+    peer.send(2, &leveret_spec::channel::Open::default());
     let text =
         format!("number of channels opened for user '{}' has reached the maximum allowed user limit of 2", user.name);
     let close = peer.expect::<connection::Close>(0);
     // RabbitMQ 3 has the number in parentheses.
     let found = close.reply_text.replace(['(', ')'], "");
     assert_eq!((close.reply_code, found), (530, texts::reply(530, &text)));
+    assert_eq!((close.class_id, close.method_id), (0, 0));
+    peer.send(0, &connection::CloseOk {});
+    peer.expect_eof();
 }
 
 /// A virtual host has its own queues and exchanges, the predeclared ones from the beginning.

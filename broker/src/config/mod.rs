@@ -78,6 +78,14 @@ pub struct Limits {
     pub connection_max: Option<usize>,
     /// Channels of a connection; 0 is no limit.
     pub channel_max: u16,
+    /// Channels of all connections together.
+    pub channels_max: Option<usize>,
+    /// Virtual hosts. The first one is there in any case.
+    pub vhosts_max: Option<usize>,
+    /// Queues of all virtual hosts together.
+    pub queues_max: Option<usize>,
+    /// Exchanges of all virtual hosts together, the predeclared ones among them.
+    pub exchanges_max: Option<usize>,
     /// The heartbeat that clients are asked for, in seconds; 0 is none.
     pub heartbeat_s: u16,
     /// How long a peer may take from connecting to connection.open.
@@ -98,6 +106,10 @@ impl Default for Limits {
             initial_frame_max: 4096,
             connection_max: None,
             channel_max: 2047,
+            channels_max: None,
+            vhosts_max: None,
+            queues_max: None,
+            exchanges_max: None,
             heartbeat_s: 60,
             handshake_timeout: Duration::from_secs(10),
             consumer_timeout: None,

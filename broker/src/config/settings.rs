@@ -222,16 +222,9 @@ pub const SETTINGS: &[Setting] = &[
         key: "connection_max",
         flag: None,
         help: "Connections open at a time [default: infinity]",
-        apply: |p, v| {
-            p.broker.limits.connection_max =
-                match v {
-                    "infinity" => None,
-                    _ => Some(values::number(v, 0..=u32::MAX).map_err(|expected| format!("infinity, or {expected}"))?
-                        as usize),
-                };
-            Ok(())
-        },
+        apply: connection_max,
     },
+    Setting { key: "max_connections", flag: None, help: "The same, as RabbitMQ calls it now", apply: connection_max },
     Setting {
         key: "consumer_timeout",
         flag: None,
@@ -247,10 +240,37 @@ pub const SETTINGS: &[Setting] = &[
         key: "channel_max",
         flag: None,
         help: "Channels of a connection; 0 is no limit [default: 2047]",
-        apply: |p, v| {
-            p.broker.limits.channel_max = values::number(v, 0..=u16::MAX)?;
-            Ok(())
-        },
+        apply: channel_max,
+    },
+    Setting {
+        key: "max_channels_per_connection",
+        flag: None,
+        help: "The same, as RabbitMQ calls it now",
+        apply: channel_max,
+    },
+    Setting {
+        key: "channel_max_per_node",
+        flag: None,
+        help: "Channels of all connections together [default: infinity]",
+        apply: |p, v| values::bound(v, 1).map(|most| p.broker.limits.channels_max = most),
+    },
+    Setting {
+        key: "vhost_max",
+        flag: None,
+        help: "Virtual hosts; the first one is there in any case [default: infinity]",
+        apply: |p, v| values::bound(v, 0).map(|most| p.broker.limits.vhosts_max = most),
+    },
+    Setting {
+        key: "cluster_queue_limit",
+        flag: None,
+        help: "Queues of all virtual hosts together [default: infinity]",
+        apply: |p, v| values::bound(v, 1).map(|most| p.broker.limits.queues_max = most),
+    },
+    Setting {
+        key: "cluster_exchange_limit",
+        flag: None,
+        help: "Exchanges of all virtual hosts together, of which each has seven from its start [default: infinity]",
+        apply: |p, v| values::bound(v, 0).map(|most| p.broker.limits.exchanges_max = most),
     },
     Setting {
         key: "handshake_timeout",
@@ -334,6 +354,14 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
 ];
+
+fn connection_max(program: &mut Program, value: &str) -> Result<(), Expected> {
+    values::bound(value, 0).map(|most| program.broker.limits.connection_max = most)
+}
+
+fn channel_max(program: &mut Program, value: &str) -> Result<(), Expected> {
+    values::number(value, 0..=u16::MAX).map(|most| program.broker.limits.channel_max = most)
+}
 
 fn load_definitions(program: &mut Program, value: &str) -> Result<(), Expected> {
     program.broker.definitions = Some(value.into());

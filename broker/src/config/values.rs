@@ -16,6 +16,15 @@ where
     parsed.ok_or_else(|| format!("a number from {} to {}", range.start(), range.end()))
 }
 
+/// A number of something that there may be, from `least` on, or `infinity`.
+pub(super) fn bound(text: &str, least: u32) -> Result<Option<usize>, Expected> {
+    if text == "infinity" {
+        return Ok(None);
+    }
+    let most = number(text, least..=u32::MAX).map_err(|expected| format!("infinity, or {expected}"))?;
+    Ok(Some(most as usize))
+}
+
 /// Bytes, with an optional unit: `128MiB`, `64kB`, `1000`.
 pub(super) fn size(text: &str) -> Result<u64, Expected> {
     const UNITS: &[(&str, u64)] = &[
@@ -96,6 +105,12 @@ mod tests {
         assert_eq!(time("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(time("250"), Ok(Duration::from_millis(250)));
         assert!(time("soon").is_err());
+    }
+
+    #[test]
+    fn a_bound_may_be_none() {
+        assert_eq!((bound("infinity", 1), bound("7", 1), bound("0", 0)), (Ok(None), Ok(Some(7)), Ok(Some(0))));
+        assert_eq!(bound("0", 1), Err("infinity, or a number from 1 to 4294967295".into()));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use super::{Next, OUTPUT_BYTES_MAX, Peer, Reason};
 use crate::alarms::LOW_ON_MEMORY;
 use crate::channel::{Channel, Content, Link, Outbox, plain_publish};
 use crate::failure::{Failure, Hard, Soft};
+use crate::node;
 use crate::queue::{Inbox, Notice};
-use crate::roster::Presence;
+use crate::roster::{Bounds, Full, Presence};
 use crate::time::Moment;
 
 /// The method that content belongs to.
@@ -246,9 +247,15 @@ impl Running {
         let channel = Channel::new(frame.channel);
         let user = &self.link.client.user;
         let of_user = self.link.node.users.user(user).and_then(|user| user.channels_max);
-        self.presence.open_channel(channel.figures().clone(), of_user).map_err(|most| {
-            caused(Hard::not_allowed(format!(
-                "number of channels opened for user '{user}' has reached the maximum allowed user limit of {most}"
+        let bounds = Bounds { of_user, of_node: self.link.node.limits.channels_max, of_vhost: None };
+        self.presence.open_channel(channel.figures().clone(), bounds).map_err(|full| {
+            let (place, limit, most) = match full {
+                Full::User(most) => (format!("for user '{user}'"), "user limit", most),
+                Full::Node(most) | Full::Vhost(most) => (format!("on node '{}'", node::NAME), "limit", most),
+            };
+            // As with channel_max, and in RabbitMQ, it is no method's fault.
+            Reason::of(Hard::not_allowed(format!(
+                "number of channels opened {place} has reached the maximum allowed {limit} of {most}"
             )))
         })?;
         self.channels.add(channel);

@@ -41,12 +41,14 @@ async fn put(State(api): State<Shared>, caller: Caller, Path(name): Path<String>
 /// Creates a virtual host and gives its creator everything in it; false if it exists.
 ///
 /// # Errors
-/// 400 for a name that cannot be.
+/// 400 for a name that cannot be, and for one virtual host too many.
 pub(super) fn create(api: &Api, name: &str, creator: &str) -> Result<bool, Error> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(Error::bad_request(format!("a name has 1 to {NAME_BYTES_MAX} bytes")));
     }
-    let new = api.node.create_vhost(name);
+    let new = api.node.create_vhost(name).map_err(|most| {
+        Error::bad_request(format!("cannot create vhost '{name}': vhost limit of {most} is reached"))
+    })?;
     if new {
         let all = Pattern::everything();
         let permission = Permission { configure: all.clone(), write: all.clone(), read: all };

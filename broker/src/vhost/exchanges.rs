@@ -10,7 +10,7 @@ impl Vhost {
     /// Creates an exchange, or checks that the one of that name is the same.
     ///
     /// # Errors
-    /// 403 for a reserved name, 406 for one that differs.
+    /// 403 for a reserved name, 406 for one that differs, or one too many.
     pub(crate) fn declare_exchange(&self, name: &str, declaration: Declaration) -> Result<(), Soft> {
         let _topology = self.topology.lock();
         if let Ok(existing) = self.exchange(name) {
@@ -19,6 +19,10 @@ impl Vhost {
         if name.starts_with(RESERVED_PREFIX) {
             return Err(Soft::access_refused(format!("exchange name '{name}' contains reserved prefix 'amq.*'")));
         }
+        self.census.exchanges.add().map_err(|most| {
+            let place = format!("exchange '{name}' in vhost '{}'", self.name);
+            Soft::precondition_failed(format!("cannot declare {place}: exchange limit of {most} is reached"))
+        })?;
         self.insert_exchange(name, declaration);
         self.topology_changed();
         Ok(())
@@ -45,7 +49,9 @@ impl Vhost {
 
     /// Removes an exchange, the bindings from it and to it, and exchanges that live only as long as they have bindings.
     pub(super) fn remove_exchange(&self, exchange: &Arc<Exchange>, topology: &mut ByDestination) {
-        self.exchanges.remove(&*exchange.name);
+        if self.exchanges.remove(&*exchange.name).is_some() {
+            self.census.exchanges.remove(1);
+        }
         for binding in exchange.take_bindings() {
             let destination = binding.destination.id();
             if let Some(sources) = topology.get_mut(&destination) {

@@ -5,6 +5,7 @@
 //! `generation` stands still.
 
 mod bindings;
+mod census;
 mod dead_letters;
 mod equivalence;
 mod exchanges;
@@ -28,6 +29,7 @@ use crate::policy::{Policies, Target};
 use crate::queue::{Queue, Timers};
 
 pub(crate) use bindings::Ends;
+pub(crate) use census::Census;
 pub(crate) use metadata::Metadata;
 pub(crate) use queues::DeleteCondition;
 pub(crate) use replies::{REPLY_PREFIX, REPLY_TO, is_reply_name};
@@ -45,6 +47,7 @@ pub(crate) struct Vhost {
     /// True while the firehose is on.
     traced: AtomicBool,
     timers: Arc<Timers>,
+    census: Arc<Census>,
     topology: Mutex<ByDestination>,
     generation: AtomicU64,
 }
@@ -57,7 +60,7 @@ type ByDestination = HashMap<DestinationId, Vec<(Arc<Exchange>, Arc<Binding>)>>;
 
 impl Vhost {
     /// A virtual host with the predeclared exchanges.
-    pub(crate) fn new(name: &str, timers: Arc<Timers>) -> Self {
+    pub(crate) fn new(name: &str, timers: Arc<Timers>, census: Arc<Census>) -> Self {
         let vhost = Vhost {
             name: name.into(),
             exchanges: DashMap::new(),
@@ -67,6 +70,7 @@ impl Vhost {
             metadata: RwLock::default(),
             traced: AtomicBool::new(false),
             timers,
+            census,
             topology: Mutex::default(),
             generation: AtomicU64::new(0),
         };
@@ -74,7 +78,13 @@ impl Vhost {
             vhost.insert_exchange(name, predeclared(kind, false));
         }
         vhost.insert_exchange(TRACE_EXCHANGE, predeclared(exchange::Kind::Topic, true));
+        vhost.census.exchanges.add_regardless(vhost.exchange_count());
         vhost
+    }
+
+    /// How many exchanges there are, with the default one, which has no place among the others.
+    fn exchange_count(&self) -> usize {
+        self.exchanges.len() + 1
     }
 
     /// True while the firehose is on.
@@ -142,6 +152,13 @@ impl Vhost {
         exchange.apply_policy(self.policies.read().effective(Target::Exchange, &name));
         self.exchanges.insert(name, exchange.clone());
         exchange
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        self.census.queues.remove(self.queues.len());
+        self.census.exchanges.remove(self.exchange_count());
     }
 }
 

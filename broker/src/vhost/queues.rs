@@ -79,12 +79,8 @@ impl Vhost {
     fn create_queue(&self, name: &str, declaration: Declaration, now: Moment) -> Result<Arc<Queue>, Soft> {
         let place = format!("queue '{name}' in vhost '{}'", self.name);
         let settings = Settings::of(declaration.arguments.as_table(), &place)?;
-        queue::check_properties(&declaration, &place)?;
-        if let Some(most) = self.queues_max().filter(|&most| self.queues.len() >= most) {
-            let text =
-                format!("cannot declare queue '{name}': queue limit in vhost '{}' ({most}) is reached", self.name);
-            return Err(Soft::precondition_failed(text));
-        }
+        self.take_in_queue(name)?;
+        queue::check_properties(&declaration, &place).inspect_err(|_| self.census.queues.remove(1))?;
         let name: Arc<str> = name.into();
         let queue = Queue::new(name.clone(), self.name.clone(), declaration, settings, self.timers.clone(), now);
         let applied = self.policies.read().effective(queue.policy_target(), &name);
@@ -92,6 +88,19 @@ impl Vhost {
         self.queues.insert(name, queue.clone());
         self.topology_changed();
         Ok(queue)
+    }
+
+    /// Counts a new queue, if there may be another one here and in all virtual hosts together.
+    fn take_in_queue(&self, name: &str) -> Result<(), Soft> {
+        let refused = |place: &str, most: usize| {
+            Soft::precondition_failed(format!(
+                "cannot declare queue '{name}': queue limit in {place} ({most}) is reached"
+            ))
+        };
+        match self.queues_max() {
+            Some(most) if self.queues.len() >= most => Err(refused(&format!("vhost '{}'", self.name), most)),
+            _ => self.census.queues.add().map_err(|most| refused("cluster", most)),
+        }
     }
 
     /// Deletes a queue and its bindings if `condition` holds. How many messages were ready; 0 if it was gone already.
@@ -115,7 +124,9 @@ impl Vhost {
             Ok(())
         };
         let Some(ready) = queue.delete(check, turn)? else { return Ok(0) };
-        self.queues.remove(&*queue.name);
+        if self.queues.remove(&*queue.name).is_some() {
+            self.census.queues.remove(1);
+        }
         self.replies.remove(&*queue.name);
         self.remove_bindings_to(&DestinationId::Queue(queue.name.clone()), &mut topology);
         self.topology_changed();

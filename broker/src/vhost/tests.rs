@@ -9,7 +9,7 @@ use crate::queue::{self, ConnectionId, Turn};
 use crate::time::Moment;
 
 fn vhost() -> Vhost {
-    Vhost::new("/", Arc::default())
+    Vhost::new("/", Arc::default(), Arc::default())
 }
 
 fn exchange(vhost: &Vhost, name: &str, kind: Kind, auto_delete: bool, arguments: TableBuf) -> Arc<Exchange> {
@@ -147,4 +147,47 @@ fn reserved_names_are_the_brokers_own() {
         refused.to_string(),
         "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed"
     );
+}
+
+#[test]
+fn all_virtual_hosts_count_together() {
+    // Seven exchanges are there from the start, in each.
+    let census = Arc::new(Census::new(Some(2), Some(15)));
+    let [one, two] = ["one", "two"].map(|name| Vhost::new(name, Arc::default(), census.clone()));
+    let declare = |vhost: &Vhost, name| {
+        let declared = vhost.declare_queue(name, Default::default(), Moment::default()).map(drop);
+        declared.map_err(|refused| refused.text)
+    };
+    let full = "cannot declare queue 'c': queue limit in cluster (2) is reached";
+    assert_eq!((declare(&one, "a"), declare(&two, "b"), declare(&two, "c")), (Ok(()), Ok(()), Err(full.into())));
+    assert_eq!(declare(&two, "b"), Ok(()), "it is there");
+    let doomed = one.queue("a").unwrap();
+    for _ in 0..2 {
+        one.delete_queue(&doomed, DeleteCondition::default(), &mut Turn::default()).unwrap();
+    }
+    assert_eq!((declare(&two, "c"), declare(&one, "d").is_err()), (Ok(()), true));
+    exchange(&one, "x", Kind::Fanout, false, TableBuf::new());
+    let declaration = || Declaration {
+        kind: Kind::Fanout,
+        durable: false,
+        auto_delete: false,
+        internal: false,
+        arguments: TableBuf::new(),
+    };
+    let refused = two.declare_exchange("y", declaration()).unwrap_err();
+    assert_eq!(refused.text, "cannot declare exchange 'y' in vhost 'two': exchange limit of 15 is reached");
+    // What goes with its virtual host makes room as well.
+    drop(two);
+    assert_eq!((declare(&one, "e"), declare(&one, "f"), declare(&one, "g").is_err()), (Ok(()), Ok(()), true));
+    assert!(one.declare_exchange("y", declaration()).is_ok());
+}
+
+#[test]
+fn what_is_refused_for_its_properties_is_not_counted() {
+    let vhost = Vhost::new("/", Arc::default(), Arc::new(Census::new(Some(1), None)));
+    let arguments = || TableBuf::new().with("x-queue-type", "quorum").unwrap();
+    let transient = queue::Declaration { arguments: arguments(), ..Default::default() };
+    let refused = vhost.declare_queue("q", transient, Moment::default()).map(drop).unwrap_err();
+    assert_eq!(refused.text, "invalid property 'non-durable' for queue 'q' in vhost '/'");
+    queue(&vhost, "q");
 }

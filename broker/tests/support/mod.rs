@@ -41,9 +41,14 @@ impl Server {
 
     /// A broker with the definitions of that file.
     pub(crate) fn start_with(definitions: Option<PathBuf>) -> Result<Self, String> {
+        Server::configured(|config| config.definitions = definitions)
+    }
+
+    /// A broker that is told something.
+    pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Result<Self, String> {
         let runtime = Runtime::new().unwrap();
         let mut config = Config::in_memory().listen(free()).http(free());
-        config.definitions = definitions;
+        change(&mut config);
         let broker = runtime.block_on(Broker::start(config)).map_err(|error| error.to_string())?;
         Ok(Server { runtime, broker })
     }
