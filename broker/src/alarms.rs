@@ -22,6 +22,8 @@ pub(crate) const LOW_ON_MEMORY: &str = "low on memory";
 #[derive(Default)]
 pub(crate) struct Alarms {
     memory: AtomicBool,
+    /// In bytes. Whoever changes it and whoever looks take turns, so that no alarm outlives its limit.
+    memory_limit: Mutex<Option<u64>>,
     /// Bytes published since the last look.
     published: AtomicUsize,
     /// Who looks.
@@ -45,6 +47,12 @@ impl Alarms {
         }
     }
 
+    /// Asks for a look at the memory in use, whatever was published.
+    pub(crate) fn want_look(&self) {
+        self.published.store(LOOK_BYTES, Ordering::Relaxed);
+        self.waker.wake();
+    }
+
     /// True once for each time that it is worth looking at the memory in use.
     pub(crate) fn take_look(&self, waker: &Waker) -> bool {
         self.waker.register(waker);
@@ -65,6 +73,24 @@ impl Alarms {
         on
     }
 
+    /// The memory limit, in bytes.
+    pub(crate) fn memory_limit(&self) -> Option<u64> {
+        *self.memory_limit.lock()
+    }
+
+    /// Sets the memory limit, and leaves the alarm as it is.
+    pub(crate) fn set_memory_limit(&self, limit: Option<u64>) {
+        *self.memory_limit.lock() = limit;
+    }
+
+    /// Raises or ends the alarm as `is_too_much` says of the memory limit; true if it is on now.
+    pub(crate) fn judge_memory(&self, is_too_much: impl FnOnce(u64) -> bool) -> bool {
+        let limit = self.memory_limit.lock();
+        let on = limit.is_some_and(is_too_much);
+        self.set_memory(on);
+        on
+    }
+
     /// Raises or ends the alarm.
     pub(crate) fn set_memory(&self, on: bool) {
         let mut blocked = self.blocked.lock();
@@ -80,5 +106,38 @@ impl Alarms {
             drop(blocked);
             turn.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_looked_at_every_few_mib_and_when_somebody_wants_it() {
+        let alarms = Alarms::default();
+        let looks = || alarms.take_look(Waker::noop());
+        assert!(!looks());
+        alarms.count(LOOK_BYTES - 1);
+        assert!(!looks());
+        alarms.count(1);
+        assert!(looks() && !looks());
+        alarms.want_look();
+        assert!(looks() && !looks());
+    }
+
+    #[test]
+    fn the_alarm_follows_the_limit() {
+        let alarms = Alarms::default();
+        let judge = |in_use: u64| alarms.judge_memory(|limit| in_use > limit);
+        assert!(!judge(u64::MAX), "without a limit there is no alarm");
+        alarms.set_memory_limit(Some(10));
+        assert!(!alarms.is_on(), "nobody has looked");
+        assert!(judge(11) && alarms.is_on());
+        assert!(!judge(10) && !alarms.is_on());
+        alarms.set_memory_limit(Some(5));
+        assert!(judge(10));
+        alarms.set_memory_limit(None);
+        assert!(!judge(10) && !alarms.is_on());
     }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 
-use leveret::{Broker, Config};
-use tokio::sync::oneshot;
+use leveret::{Broker, Config, MemoryLimit};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::peer::{Peer, Visit};
 
@@ -15,8 +15,11 @@ pub struct Own {
     addresses: Vec<SocketAddr>,
     http: Option<SocketAddr>,
     /// Dropping it ends the broker.
-    stop: Option<oneshot::Sender<()>>,
+    orders: Option<UnboundedSender<Order>>,
 }
+
+/// Another memory limit, and whom to tell when it holds.
+type Order = (MemoryLimit, mpsc::Sender<()>);
 
 impl Own {
     /// Starts one on a free port of this machine, or wherever else the configuration says.
@@ -25,20 +28,23 @@ impl Own {
             config = config.listen(SocketAddr::from(([127, 0, 0, 1], 0)));
         }
         let (started, addresses) = mpsc::channel();
-        let (stop, stopped) = oneshot::channel();
+        let (orders, mut given) = unbounded_channel::<Order>();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let broker = Broker::start(config).await.expect("a broker on a free port");
                 let addresses = (broker.amqp_addresses().to_vec(), broker.http_address());
                 started.send(addresses).expect("somebody waits for the addresses");
+                while let Some((limit, done)) = given.recv().await {
+                    broker.set_memory_limit(limit);
+                    done.send(()).expect("somebody waits for it to be done");
+                }
                 // An end by dropping is an end as well.
-                let _ = stopped.await;
                 let _ = broker.shutdown().await;
             });
         });
         let (addresses, http) = addresses.recv().expect("the broker starts");
-        Own { addresses, http, stop: Some(stop) }
+        Own { addresses, http, orders: Some(orders) }
     }
 
     /// Where it listens.
@@ -53,7 +59,22 @@ impl Own {
 
     /// Lets it end, in order.
     pub fn shut_down(&mut self) {
-        self.stop.take();
+        self.orders.take();
+    }
+
+    /// Raises the memory alarm, or ends it: any process uses more than one byte.
+    pub fn alarm(&self, on: bool) {
+        self.limit_memory(if on { MemoryLimit::Bytes(1) } else { MemoryLimit::None });
+    }
+
+    /// Sets the memory limit, which holds from then on.
+    ///
+    /// # Panics
+    /// If the broker was shut down.
+    pub fn limit_memory(&self, limit: MemoryLimit) {
+        let (done, is_done) = mpsc::channel();
+        self.orders.as_ref().and_then(|orders| orders.send((limit, done)).ok()).expect("the broker runs");
+        is_done.recv().expect("the broker does as it is told");
     }
 
     /// How to visit it.

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use leveret::{Config, MemoryLimit};
+use leveret::Config;
 use leveret_spec::{basic, channel, exchange, queue};
 use leveret_tests::{Own, Peer, Visit, default, short, table, unique};
 
@@ -208,33 +208,4 @@ fn the_end_is_announced() {
         assert_eq!((close.class_id, close.method_id), (0, 0));
         peer.expect_eof();
     }
-}
-
-/// RabbitMQ's memory alarm: who publishes is told, if he can hear it, and waits; others go on.
-#[test]
-fn publishers_wait_for_memory() {
-    let mut config = Config::in_memory();
-    // Any process has more than this.
-    config.memory_limit = MemoryLimit::Bytes(1);
-    let broker = Own::start(config);
-    let mut publisher = broker.with_channel();
-    let name = unique("q");
-    publisher.declare(1, &queue::Declare { queue: short(&name), durable: true, ..default() });
-    let mut consumer = broker.with_channel();
-    consumer.consume_settled(1, &name, "c");
-    // The broker looks at its memory every few MiB.
-    let body = vec![b'x'; 1 << 20];
-    for _ in 0..8 {
-        publisher.publish(1, "", &name, &body);
-        assert!(consumer.delivery(1).1.body == body);
-    }
-    for _ in 0..1000 {
-        publisher.publish(1, "", &name, "m");
-    }
-    let blocked = publisher.expect::<leveret_spec::connection::Blocked>(0);
-    assert_eq!(&*blocked.reason, "low on memory");
-    // Other connections go on, and are told nothing until they publish.
-    let mut other = broker.with_channel();
-    other.expect_nothing(1);
-    assert_eq!(other.counts(1, &name).1, 1);
 }

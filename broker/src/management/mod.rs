@@ -55,8 +55,6 @@ pub(crate) struct Api {
     /// Reads the broker's clock, which is the server's.
     pub(crate) clock: Box<dyn Fn() -> Moment + Send + Sync>,
     pub(crate) listeners: Vec<Listener>,
-    /// Bytes of memory above which publishers are stopped.
-    pub(crate) memory_limit: Option<u64>,
 }
 
 /// Where the broker listens.

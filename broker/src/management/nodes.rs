@@ -66,7 +66,7 @@ fn of_node(api: &Api) -> Value {
         "log_files": [],
         "contexts": [],
         "mem_used": memory_used(),
-        "mem_limit": api.memory_limit.unwrap_or(u64::MAX >> 1),
+        "mem_limit": api.node.alarms.memory_limit().unwrap_or(u64::MAX >> 1),
         "mem_alarm": api.node.alarms.is_on(),
         "disk_free_limit": 0,
         "disk_free_alarm": false,

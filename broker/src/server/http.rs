@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Broker, Shared, StartError, listener, memory, reachable};
+use super::{Broker, Shared, StartError, listener, reachable};
 use crate::config::Config;
 use crate::connection;
 use crate::management::{self, Api, Listener};
@@ -50,7 +50,7 @@ impl Broker {
     /// # Errors
     /// What is wrong with them. What stands before the mistake has been taken in.
     pub fn import_definitions(&self, json: &str) -> Result<(), DefinitionsError> {
-        management::import(self.shared.api(vec![], None), json).map_err(DefinitionsError)
+        management::import(self.shared.api(vec![]), json).map_err(DefinitionsError)
     }
 }
 
@@ -58,14 +58,14 @@ impl Shared {
     /// Takes in the definitions that the broker is started with.
     pub(super) fn load_definitions(&self, config: &Config) -> Result<(), StartError> {
         match &config.definitions {
-            Some(path) => management::load(self.api(vec![], None), path).map_err(StartError),
+            Some(path) => management::load(self.api(vec![]), path).map_err(StartError),
             None => Ok(()),
         }
     }
 
-    fn api(&self, listeners: Vec<Listener>, memory_limit: Option<u64>) -> Arc<Api> {
+    fn api(&self, listeners: Vec<Listener>) -> Arc<Api> {
         let clock = self.clock;
-        Arc::new(Api { node: self.node.clone(), clock: Box::new(move || clock.now()), listeners, memory_limit })
+        Arc::new(Api { node: self.node.clone(), clock: Box::new(move || clock.now()), listeners })
     }
 
     /// Serves the HTTP management API; where, with the real port.
@@ -73,7 +73,6 @@ impl Shared {
         &self,
         address: SocketAddr,
         amqp: &[SocketAddr],
-        config: &Config,
         stopped: watch::Receiver<bool>,
     ) -> Result<SocketAddr, StartError> {
         let listener = listener::bind(address, "http").await?;
@@ -83,7 +82,7 @@ impl Shared {
         if !connection::is_loopback(address.ip()) {
             tracing::warn!(%address, "the HTTP API has no TLS: passwords can be read on the way to it");
         }
-        let api = self.api(listeners, memory::limit(config.memory_limit));
+        let api = self.api(listeners);
         if let Some(alive) = self.alive.lock().clone() {
             tokio::spawn(management::run(listener, api, stopped, alive));
         }

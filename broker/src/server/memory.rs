@@ -1,4 +1,4 @@
-//! The memory in use, and the alarm when it is too much.
+//! The memory in use, and the alarm when it is more than the limit, which can change.
 
 use std::fs;
 use std::future::poll_fn;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::alarms::Alarms;
 use crate::config::MemoryLimit;
 use crate::node::Node;
 
@@ -18,8 +19,21 @@ const HYSTERESIS: u64 = 20;
 /// The size of a page where /proc counts in pages, in bytes.
 const PAGE_BYTES: u64 = 4096;
 
+/// Sets the limit; the alarm is on or off accordingly when this returns.
+pub(super) fn set_limit(configured: MemoryLimit, alarms: &Alarms) {
+    alarms.set_memory_limit(bytes(configured));
+    look(alarms);
+    // Whoever watches has to see to it from now on.
+    alarms.want_look();
+}
+
+/// Compares the limit with the memory in use, and sets the alarm; true if that is on now.
+fn look(alarms: &Alarms) -> bool {
+    alarms.judge_memory(|limit| is_too_much(limit, alarms.is_on()))
+}
+
 /// The limit in bytes; none if there is no limit or no way to know.
-pub(super) fn limit(configured: MemoryLimit) -> Option<u64> {
+fn bytes(configured: MemoryLimit) -> Option<u64> {
     match configured {
         MemoryLimit::None => None,
         MemoryLimit::Bytes(bytes) => Some(bytes),
@@ -46,15 +60,13 @@ fn in_use() -> Option<u64> {
 }
 
 /// Watches until the broker ends.
-pub(super) async fn run(node: Arc<Node>, limit: u64, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn run(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
     let watch = async {
         loop {
             poll_fn(|cx| if node.alarms.take_look(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
-            while is_too_much(limit, node.alarms.is_on()) {
-                node.alarms.set_memory(true);
+            while look(&node.alarms) {
                 tokio::time::sleep(ALARM_LOOK).await;
             }
-            node.alarms.set_memory(false);
         }
     };
     tokio::select! {

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Config;
+use crate::config::{Config, MemoryLimit};
 use crate::connection::{self, Connection, Peer};
 use crate::failure::Hard;
 use crate::node::Node;
@@ -111,9 +111,8 @@ impl Broker {
             numbers: AtomicU64::new(0),
             alive: Mutex::new(Some(alive)),
         });
-        if let Some(limit) = memory::limit(config.memory_limit) {
-            tokio::spawn(memory::run(shared.node.clone(), limit, stopped.clone()));
-        }
+        memory::set_limit(config.memory_limit, &shared.node.alarms);
+        tokio::spawn(memory::run(shared.node.clone(), stopped.clone()));
         tokio::spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
         #[cfg(feature = "management")]
         shared.load_definitions(&config)?;
@@ -126,7 +125,7 @@ impl Broker {
         let url = addresses.first().map(|address| url_of(*address, &config));
         #[cfg(feature = "management")]
         let http = match config.http {
-            Some(address) => Some(shared.serve_http(address, &addresses, &config, stopped).await?),
+            Some(address) => Some(shared.serve_http(address, &addresses, stopped).await?),
             None => None,
         };
         Ok(Broker {
@@ -157,6 +156,11 @@ impl Broker {
         let peer = Peer { name: format!("in process {number}"), loopback: true, addresses: None };
         self.shared.serve(server, peer);
         client
+    }
+
+    /// Sets another memory limit. When this returns, publishers are stopped or may go on, as the memory in use wants it now.
+    pub fn set_memory_limit(&self, limit: MemoryLimit) {
+        memory::set_limit(limit, &self.shared.node.alarms);
     }
 
     /// Ends the broker: clients are told (connection.close 320), what is under way is finished, and everything is released

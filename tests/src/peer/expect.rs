@@ -49,6 +49,22 @@ impl Peer {
         }
     }
 
+    /// The next method on any of some channels, for what comes on one or another.
+    ///
+    /// # Panics
+    /// If none comes.
+    #[track_caller]
+    pub fn first_of<const N: usize>(&mut self, channels: [u16; N]) -> Received {
+        loop {
+            if let Some(received) = channels.into_iter().find_map(|channel| self.taken(channel)) {
+                return received;
+            }
+            if let Err(silence) = self.receive() {
+                panic!("expected something on one of the channels {channels:?}, but {silence}");
+            }
+        }
+    }
+
     /// Sends a method and takes its answer.
     ///
     /// # Panics
