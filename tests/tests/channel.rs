@@ -20,6 +20,14 @@ fn a_channel_that_is_open_cannot_be_opened() {
     peer.refused_hard(1, &channel::Open::default(), 504, "second 'channel.open' seen");
 }
 
+/// Section 1.5.2.2: open-ok has a place for a channel's id, of old: a long string, which is empty.
+#[test]
+fn open_ok_has_an_empty_id() {
+    let mut peer = Peer::handshake();
+    peer.send(1, &channel::Open::default());
+    peer.expect_bytes(b"\x01\x00\x01\x00\x00\x00\x08\x00\x14\x00\x0b\x00\x00\x00\x00\xce");
+}
+
 /// RabbitMQ counts open channels against channel_max; their numbers may be any.
 #[test]
 fn channel_max_is_a_count_and_no_highest_number() {
@@ -77,6 +85,16 @@ fn a_channel_that_is_being_closed_drops_what_comes() {
     peer.open_channel(2);
     peer.expect_nothing(2);
     peer.expect_counts(1, &queue, 0, 0);
+}
+
+/// Section 1.5.2.1: a number that the server has closed is taken until close-ok.
+#[test]
+fn a_number_is_taken_until_close_ok() {
+    let mut peer = Peer::with_channel();
+    let missing = unique("missing");
+    peer.send(1, &queue::Purge { queue: short(&missing), ..default() });
+    assert_eq!(peer.expect::<channel::Close>(1).reply_code, 404);
+    peer.refused_hard(1, &channel::Open::default(), 504, "second 'channel.open' seen");
 }
 
 /// Section 4.9: half a message is dropped with its channel as well, and its other half too.

@@ -137,7 +137,7 @@ impl Channel {
 
     fn handle_channel(&mut self, method: channel::Method<'_>, link: &mut Link) -> Result<(), Failure> {
         match method {
-            channel::Method::Open(_) => Err(Hard::channel_error("second 'channel.open' seen").into()),
+            channel::Method::Open(_) => Err(opened_twice().into()),
             channel::Method::Flow(channel::Flow { active: true }) => {
                 self.reply(link, &channel::FlowOk { active: true });
                 Ok(())
@@ -176,6 +176,11 @@ impl Channel {
 
 fn unimplemented_method() -> Failure {
     Hard::command_invalid("unimplemented method").into()
+}
+
+/// channel.open on a number that is taken.
+pub(crate) fn opened_twice() -> Hard {
+    Hard::channel_error("second 'channel.open' seen")
 }
 
 impl Channel {

@@ -9,7 +9,7 @@ use super::channels::Channels;
 use super::mistakes;
 use super::{Next, OUTPUT_BYTES_MAX, Peer, Reason};
 use crate::alarms::LOW_ON_MEMORY;
-use crate::channel::{Channel, Content, Link, Outbox, plain_publish};
+use crate::channel::{Channel, Content, Link, Outbox, opened_twice, plain_publish};
 use crate::failure::{Failure, Hard, Soft};
 use crate::node;
 use crate::queue::{Inbox, Notice};
@@ -263,7 +263,7 @@ impl Running {
         Ok(())
     }
 
-    /// On a channel that the broker has closed only the end of it counts.
+    /// On a channel that the broker has closed only the end of it counts; the number is taken until then.
     fn closing_channel_frame(&mut self, frame: Frame<'_>) -> Result<(), Reason> {
         if frame.kind != FrameKind::Method {
             return Ok(());
@@ -272,6 +272,10 @@ impl Running {
             Ok(Method::Channel(channel::Method::CloseOk(_))) => self.channels.remove(frame.channel),
             Ok(Method::Channel(channel::Method::Close(_))) => {
                 self.link.out.put_method(frame.channel, &channel::CloseOk {});
+            }
+            Ok(method @ Method::Channel(channel::Method::Open(_))) => {
+                let row = method.row();
+                return Err(Reason { class: row.class, method: row.method, ..Reason::of(opened_twice()) });
             }
             _ => {}
         }
