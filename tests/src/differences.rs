@@ -81,6 +81,8 @@ pub enum Difference {
     ExpiredIsNotGivenOut,
     /// A consumer that keeps a delivery longer than x-consumer-timeout is cancelled, and its deliveries go back.
     OverdueConsumersAreCancelled,
+    /// What is sent behind a tx.commit without waiting for its answer is done next.
+    CommitsMayBeFollowed,
 }
 
 /// RabbitMQ's versions that do as Leveret does.
@@ -296,6 +298,11 @@ pub const TABLE: &[Row] = &[
         difference: Difference::OverdueConsumersAreCancelled,
         shared_by: Versions::None,
         reason: "one slow consumer should not end its channel, as in RabbitMQ up to 4.2; without a timeout nobody is asked",
+    },
+    Row {
+        difference: Difference::CommitsMayBeFollowed,
+        shared_by: Versions::None,
+        reason: "a peer need not wait for answers; RabbitMQ closes the connection (504) while a commit waits for its queues",
     },
 ];
 

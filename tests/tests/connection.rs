@@ -2,9 +2,10 @@
 
 use leveret_spec::method::MethodFrame;
 use leveret_spec::table::ArrayBuf;
-use leveret_spec::{PROTOCOL_HEADER, PROTOCOL_HEADER_0_9, TableBuf, Value, basic, channel, connection, queue};
+use leveret_spec::{PROTOCOL_HEADER, PROTOCOL_HEADER_0_9, TableBuf, Value, basic, channel, connection, frame, queue};
 use leveret_tests::{Difference, Peer, Visit, default, short, table, target, texts, unique};
 
+const HEARTBEAT: &[u8] = b"\x08\x00\x00\x00\x00\x00\x00\xce";
 /// AMQP 1.0's header with its SASL layer: what RabbitMQ 4 offers to strangers.
 const HEADER_1_0: [u8; 8] = *b"AMQP\x03\x01\x00\x00";
 
@@ -254,7 +255,7 @@ fn tune_is_refused(channel_max: u16, frame_max: u32, text: &str) {
 #[test]
 fn heartbeats_come_at_the_interval_that_the_client_chose() {
     let mut peer = Peer::visit(&Visit { heartbeat_s: 1, ..default() });
-    peer.expect_bytes(b"\x08\x00\x00\x00\x00\x00\x00\xce");
+    peer.expect_bytes(HEARTBEAT);
 }
 
 /// Section 4.2.7: a client may send heartbeats whenever it likes, even without having asked for any.
@@ -262,7 +263,7 @@ fn heartbeats_come_at_the_interval_that_the_client_chose() {
 fn heartbeats_of_the_client_need_no_answer() {
     let mut peer = Peer::with_channel();
     for _ in 0..3 {
-        peer.send_bytes(b"\x08\x00\x00\x00\x00\x00\x00\xce");
+        peer.send_bytes(HEARTBEAT);
     }
     peer.expect_nothing(1);
 }
@@ -273,6 +274,21 @@ fn a_peer_that_falls_silent_is_dropped() {
     let mut peer = Peer::visit(&Visit { heartbeat_s: 1, ..default() });
     peer.open_channel(1);
     peer.expect_eof();
+}
+
+/// Section 4.2.7: any octet that comes is a sign of life, though it is no whole frame.
+#[test]
+fn any_octet_keeps_a_peer_alive() {
+    let mut peer = Peer::visit(&Visit { heartbeat_s: 1, ..default() });
+    let mut open = vec![];
+    frame::put_method(&mut open, 1, &channel::Open::default());
+    // The broker's heartbeats, which come every half second or second, tell the time.
+    for octet in &open[..8] {
+        peer.expect_bytes(HEARTBEAT);
+        peer.send_bytes(&[*octet]);
+    }
+    peer.send_bytes(&open[8..]);
+    peer.expect::<channel::OpenOk>(1);
 }
 
 /// RabbitMQ's handshake timeout: whoever does not say who he is has to go, without a word.
@@ -323,6 +339,16 @@ fn nothing_is_answered_after_the_servers_close() {
     peer.send(1, &queue::Declare { queue: short(&name), exclusive: true, ..default() });
     peer.send(8, &channel::Open::default());
     peer.expect_connection_close(504, "unexpected method in connection state running");
+    peer.expect_eof();
+}
+
+/// RabbitMQ: the server waits for close-ok no longer than a heartbeat's interval.
+#[test]
+fn a_close_that_is_not_answered_ends_all_the_same() {
+    let mut peer = Peer::visit(&Visit { heartbeat_s: 1, ..default() });
+    peer.send(0, &connection::TuneOk::default());
+    let close = peer.expect::<connection::Close>(0);
+    assert_eq!(&*close.reply_text, texts::reply(504, "unexpected method in connection state running"));
     peer.expect_eof();
 }
 

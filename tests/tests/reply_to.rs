@@ -1,7 +1,7 @@
 //! RabbitMQ's direct reply-to: answers without a queue, by way of `amq.rabbitmq.reply-to`.
 
 use leveret_spec::{Properties, basic, channel, queue};
-use leveret_tests::{Difference, Peer, default, octets, short, texts};
+use leveret_tests::{Difference, Peer, default, http, octets, short, texts};
 
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
@@ -181,6 +181,17 @@ fn a_name_for_answers_is_not_bound() {
     } else {
         responder.refused(1, &bind, 403, "cannot bind or unbind to a volatile (direct reply-to) queue");
     }
+}
+
+/// What stands behind a name for answers is in no list of queues.
+#[test]
+fn a_name_is_in_no_list() {
+    let (mut requester, mut responder) = (requester(), Peer::with_channel());
+    let queue = responder.shared_queue(1);
+    let name = request(&mut requester, &mut responder, &queue);
+    let list = http::request("GET", "queues?columns=name", "").text;
+    assert!(list.contains(&queue), "{list}");
+    assert!(!list.contains(&name) && !list.contains(REPLY_TO), "{list}");
 }
 
 /// The name itself can be asked for by whoever wants to know whether the server can do this.

@@ -1,7 +1,8 @@
 //! Class tx: publishes and settlements that wait for tx.commit.
 
-use leveret_spec::{Properties, basic, confirm, tx};
-use leveret_tests::{Peer, default, octets, table, texts, unique};
+use leveret_spec::method::MethodFrame;
+use leveret_spec::{Properties, basic, confirm, frame, queue, tx};
+use leveret_tests::{Difference, Peer, default, octets, short, table, texts, unique};
 
 fn select(peer: &mut Peer, channel: u16) {
     peer.call::<tx::SelectOk>(channel, &tx::Select {});
@@ -270,7 +271,7 @@ fn a_transaction_is_its_channels() {
 /// RabbitMQ 3: a message whose queue was deleted before the commit has nowhere to go: mandatory, it comes back.
 #[test]
 fn a_queue_may_go_before_the_commit() {
-    if !leveret_tests::Difference::CommitWithoutQueue.holds() {
+    if !Difference::CommitWithoutQueue.holds() {
         return;
     }
     let mut peer = Peer::with_channel();
@@ -299,4 +300,25 @@ fn a_message_goes_where_its_exchange_led() {
     peer.delete_exchange(1, &exchange);
     commit(&mut peer, 2);
     assert_eq!(peer.drain(1, &queue), ["m"]);
+}
+
+/// Section 2.2.1: answers come in the order of what is asked. RabbitMQ takes nothing on a channel until its commit is done.
+#[test]
+fn a_commit_may_be_followed_at_once() {
+    let mut peer = Peer::with_channel();
+    let queue = peer.queue(1);
+    select(&mut peer, 1);
+    for _ in 0..200 {
+        peer.publish(1, "", &queue, "m");
+    }
+    let mut both = vec![];
+    frame::put_method(&mut both, 1, &tx::Commit {});
+    frame::put_method(&mut both, 1, &queue::Purge { queue: short(&queue), ..default() });
+    peer.send_bytes(&both);
+    if Difference::CommitsMayBeFollowed.holds() {
+        peer.expect::<tx::CommitOk>(1);
+        assert_eq!(peer.expect::<queue::PurgeOk>(1).message_count, 200);
+    } else {
+        peer.expect_hard_refusal(queue::Purge::ROW, 504, "unexpected command while processing 'tx.commit'");
+    }
 }

@@ -37,6 +37,8 @@ async fn the_handshake_says_who_we_are_and_takes_the_smaller_limits() {
         let got = broker.expect("connection.Open").await;
         let Method::Connection(connection::Method::Open(open)) = got.method() else { panic!() };
         assert_eq!(open.virtual_host.as_str(), "v");
+        // Heartbeats begin with tune-ok.
+        broker.put_bytes(b"\x08\x00\x00\x00\x00\x00\x00\xce");
         broker.send(0, &connection::OpenOk::default()).await;
         broker
     };
