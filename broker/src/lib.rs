@@ -40,6 +40,8 @@ mod policy;
 mod queue;
 mod roster;
 mod server;
+#[expect(dead_code, unused_imports, reason = "queues and connections do not use it yet")]
+mod store;
 mod time;
 mod vhost;
 

@@ -1,0 +1,223 @@
+//! Between those who hand in batches and the writer: what waits to be written, and who waits for what was.
+
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::batch::Batch;
+
+/// The number of a batch that was handed in; tickets become durable in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(pub(super) u64);
+
+/// With more than this on the way, publishers should be held back, in bytes.
+const CONGESTED_BYTES: usize = 32 << 20;
+/// So many hints are worth a block of their own, in bytes.
+const HINT_BYTES_MAX: usize = 1 << 20;
+
+#[derive(Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    arrived: Condvar,
+    in_flight: AtomicUsize,
+    durable: AtomicU64,
+    failed: OnceLock<String>,
+    waiting: Mutex<Vec<(Ticket, Waker)>>,
+    sealed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    batches: VecDeque<Batch>,
+    last: u64,
+    hint_bytes: usize,
+    is_urgent: bool,
+    is_asleep: bool,
+    seal: bool,
+    /// Seals that have been asked for and done.
+    seals: u64,
+    stop: bool,
+    has_ended: bool,
+}
+
+/// What else the writer is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Orders {
+    /// To leave the current segment.
+    pub(super) seal: bool,
+    /// To write what there is and end.
+    pub(super) stop: bool,
+}
+
+impl Inbox {
+    pub(super) fn submit(&self, batch: Batch) -> Ticket {
+        let mut state = self.state.lock();
+        if batch.is_empty() || self.failed.get().is_some() {
+            return Ticket(state.last);
+        }
+        self.in_flight.fetch_add(batch.bytes(), Ordering::Relaxed);
+        state.hint_bytes += if batch.can_wait { batch.bytes() } else { 0 };
+        state.is_urgent |= !batch.can_wait || state.hint_bytes > HINT_BYTES_MAX;
+        state.batches.push_back(batch);
+        state.last += 1;
+        let ticket = Ticket(state.last);
+        self.ring(state);
+        ticket
+    }
+
+    /// Wakes the writer if there is something for it and it is asleep; nobody calls the system otherwise.
+    fn ring(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+        let wake = state.is_asleep && (state.is_urgent || state.seal || state.stop);
+        state.is_asleep &= !wake;
+        drop(state);
+        if wake {
+            self.arrived.notify_one();
+        }
+    }
+
+    pub(super) fn order(&self, orders: Orders) {
+        let mut state = self.state.lock();
+        state.seal |= orders.seal;
+        state.stop |= orders.stop;
+        self.ring(state);
+    }
+
+    /// Asks the writer to leave the current segment, and waits until it has; false if it never will.
+    pub(super) fn seal(&self) -> bool {
+        let mut state = self.state.lock();
+        let before = state.seals;
+        state.seal = true;
+        self.ring(state);
+        state = self.state.lock();
+        while state.seals == before && !state.has_ended {
+            self.sealed.wait(&mut state);
+        }
+        state.seals != before
+    }
+
+    /// The writer has left a segment because it was asked to.
+    pub(super) fn has_sealed(&self) {
+        self.state.lock().seals += 1;
+        self.sealed.notify_all();
+    }
+
+    /// There is no writer any more.
+    pub(super) fn end(&self) {
+        self.state.lock().has_ended = true;
+        self.sealed.notify_all();
+    }
+
+    /// Moves what was handed in to `batches`. Waits for something to come if `is_idle`.
+    pub(super) fn take(&self, batches: &mut VecDeque<Batch>, is_idle: bool) -> Orders {
+        let mut state = self.state.lock();
+        while is_idle && !state.is_urgent && !state.seal && !state.stop {
+            state.is_asleep = true;
+            self.arrived.wait(&mut state);
+        }
+        state.is_asleep = false;
+        state.is_urgent = false;
+        state.hint_bytes = 0;
+        batches.append(&mut state.batches);
+        Orders { seal: std::mem::take(&mut state.seal), stop: state.stop }
+    }
+
+    /// Batches up to this one stay, and those who waited for them hear of it.
+    pub(super) fn done(&self, ticket: Ticket, bytes: usize) {
+        self.in_flight.fetch_sub(bytes, Ordering::Relaxed);
+        self.durable.store(ticket.0, Ordering::Release);
+        let mut ready = vec![];
+        self.waiting.lock().retain_mut(|(wanted, waker)| {
+            let waits = *wanted > ticket;
+            if !waits {
+                ready.push(waker.clone());
+            }
+            waits
+        });
+        ready.into_iter().for_each(Waker::wake);
+    }
+
+    /// Nothing will become durable any more.
+    pub(super) fn fail(&self, why: String) {
+        let mut state = self.state.lock();
+        let _ = self.failed.set(why);
+        state.batches.clear();
+        drop(state);
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    pub(super) fn durable(&self) -> Ticket {
+        Ticket(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(super) fn failed(&self) -> Option<&str> {
+        self.failed.get().map(String::as_str)
+    }
+
+    pub(super) fn is_congested(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > CONGESTED_BYTES
+    }
+
+    pub(super) fn wake_when_durable(&self, ticket: Ticket, waker: &Waker) {
+        let mut waiting = self.waiting.lock();
+        // Whoever makes it durable, or fails, looks into the list afterwards.
+        if self.durable() >= ticket || self.failed().is_some() {
+            drop(waiting);
+            waker.wake_by_ref();
+        } else {
+            waiting.push((ticket, waker.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn counter() -> (Arc<Counter>, Waker) {
+        let counter = Arc::new(Counter::default());
+        (Arc::clone(&counter), Waker::from(counter))
+    }
+
+    #[test]
+    fn whoever_waits_for_a_ticket_is_woken_once() {
+        let (inbox, (count, waker)) = (Inbox::default(), counter());
+        let woken = || count.0.load(Ordering::SeqCst);
+        inbox.wake_when_durable(Ticket(2), &waker);
+        inbox.done(Ticket(1), 0);
+        assert_eq!(woken(), 0);
+        inbox.done(Ticket(2), 0);
+        inbox.done(Ticket(3), 0);
+        assert_eq!(woken(), 1);
+        inbox.wake_when_durable(Ticket(3), &waker);
+        assert_eq!(woken(), 2);
+    }
+
+    #[test]
+    fn a_failure_wakes_everybody_and_makes_nothing_durable() {
+        let (inbox, (count, waker)) = (Inbox::default(), counter());
+        let mut batch = Batch::new();
+        batch.ack(super::super::QueueId(1), [1..=1]);
+        let ticket = inbox.submit(batch);
+        inbox.wake_when_durable(ticket, &waker);
+        inbox.fail("the disk".into());
+        inbox.wake_when_durable(ticket, &waker);
+        assert_eq!((count.0.load(Ordering::SeqCst), inbox.durable() < ticket), (2, true));
+        assert_eq!(inbox.failed(), Some("the disk"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Segments that are ready before they are needed: files of the right length that have their room on the disk already.
+//!
+//! A sync of a file that grows, or that gets its blocks only now, takes several times as long as one that does not.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::disk::Disk;
+use super::format::UNFINISHED;
+
+/// Zeroes are written in steps of this many bytes.
+const STEP_BYTES: usize = 1 << 20;
+/// More than this many are removed.
+const KEPT_MAX: usize = 4;
+
+/// The name of a segment.
+pub(super) fn segment_name(number: u32) -> String {
+    format!("{number:08x}.seg")
+}
+
+/// The number of the segment with this name.
+pub(super) fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 8)?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+fn spare_name(number: u32) -> String {
+    format!("spare-{number:08x}.seg")
+}
+
+/// The number of the spare with this name.
+pub(super) fn spare_number(name: &str) -> Option<u32> {
+    u32::from_str_radix(name.strip_prefix("spare-")?.strip_suffix(".seg")?, 16).ok()
+}
+
+/// The spares of one store.
+pub(super) struct Spares {
+    disk: Arc<dyn Disk>,
+    segment_bytes: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ready: Vec<String>,
+    /// Higher than the number of any spare.
+    next: u32,
+    wanted: usize,
+    /// Why the last one could not be made.
+    trouble: Option<String>,
+}
+
+impl Spares {
+    pub(super) fn new(disk: Arc<dyn Disk>, segment_bytes: u64) -> Self {
+        Spares { disk, segment_bytes, state: Mutex::new(State { wanted: 1, ..State::default() }) }
+    }
+
+    /// One that was found at the start.
+    pub(super) fn found(&self, number: u32) {
+        let mut state = self.state.lock();
+        state.next = state.next.max(number.saturating_add(1));
+        state.ready.push(spare_name(number));
+    }
+
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().ready.is_empty()
+    }
+
+    /// True if another should be made.
+    pub(super) fn is_short(&self) -> bool {
+        let state = self.state.lock();
+        state.ready.len() < state.wanted
+    }
+
+    /// Why there are too few, if one could not be made.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.state.lock().trouble.clone()
+    }
+
+    /// From now on so many are kept ready.
+    pub(super) fn want(&self, wanted: usize) {
+        self.state.lock().wanted = wanted;
+    }
+
+    /// Makes one, whatever time it takes.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        let number = self.next();
+        let made = make(&*self.disk, &spare_name(number), self.segment_bytes);
+        let mut state = self.state.lock();
+        state.trouble = made.as_ref().err().map(ToString::to_string);
+        if made.is_ok() {
+            state.ready.push(spare_name(number));
+        }
+        made
+    }
+
+    fn next(&self) -> u32 {
+        let mut state = self.state.lock();
+        state.next += 1;
+        state.next - 1
+    }
+
+    pub(super) fn take(&self) -> Option<String> {
+        self.state.lock().ready.pop()
+    }
+
+    /// Makes a spare of a segment that is dead, or removes it. Its new name stays after the next `sync_dir`.
+    pub(super) fn retire(&self, segment: u32, bytes: u64) -> io::Result<()> {
+        let name = segment_name(segment);
+        let enough = self.state.lock().ready.len() >= KEPT_MAX;
+        if enough || bytes != self.segment_bytes || self.disk.is_linked(&name)? {
+            return self.disk.remove(&name);
+        }
+        let spare = spare_name(self.next());
+        self.disk.rename(&name, &spare)?;
+        self.state.lock().ready.push(spare);
+        Ok(())
+    }
+}
+
+/// Makes a file of zeroes. Its name stays after the next `sync_dir`.
+pub(super) fn make(disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
+    let unfinished = format!("{name}{UNFINISHED}");
+    let filled = || {
+        let file = disk.create(&unfinished)?;
+        let zeroes = vec![0; STEP_BYTES.min(bytes as usize)];
+        for offset in (0..bytes).step_by(STEP_BYTES) {
+            file.write_at(offset, &zeroes[..zeroes.len().min((bytes - offset) as usize)])?;
+        }
+        file.sync()?;
+        disk.rename(&unfinished, name)
+    };
+    // Half a file helps nobody, least of all on a full disk.
+    filled().inspect_err(|_| drop(disk.remove(&unfinished)))
+}
