@@ -104,7 +104,7 @@ impl Alarms {
                 connection.notify(Notice::Unblocked, &mut turn);
             }
             drop(blocked);
-            turn.wake();
+            turn.finish();
         }
     }
 }

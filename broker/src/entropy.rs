@@ -27,10 +27,14 @@ impl Entropy {
         }
     }
 
+    pub(crate) fn uuid(&self) -> u128 {
+        u128::from(self.bits()) << 64 | u128::from(self.bits())
+    }
+
     /// `prefix` and 128 random bits in 22 characters of base64url, as RabbitMQ names queues and consumers.
     pub(crate) fn name(&self, prefix: &str) -> String {
         const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let mut bits = u128::from(self.bits()) << 64 | u128::from(self.bits());
+        let mut bits = self.uuid();
         let mut name = String::with_capacity(prefix.len() + 22);
         name.push_str(prefix);
         for _ in 0..22 {

@@ -45,6 +45,7 @@ raisers! { Soft:
 raisers! { Hard:
     connection_forced ConnectionForced;
     frame_error FrameError;
+    internal_error InternalError;
     command_invalid CommandInvalid;
     channel_error ChannelError;
     unexpected_frame UnexpectedFrame;

@@ -26,6 +26,7 @@
 
 mod alarms;
 mod auth;
+mod catalog;
 mod channel;
 pub mod config;
 mod connection;
@@ -40,6 +41,7 @@ mod policy;
 mod queue;
 mod roster;
 mod server;
+mod storage;
 #[expect(dead_code, unused_imports, reason = "queues and connections do not use it yet")]
 mod store;
 mod time;
@@ -48,4 +50,4 @@ mod vhost;
 pub use config::{Config, Identity, Limits, MemoryLimit, Secret};
 #[cfg(feature = "management")]
 pub use server::DefinitionsError;
-pub use server::{Broker, ShutdownError, StartError};
+pub use server::{Broker, Fault, ShutdownError, StartError};

@@ -54,7 +54,11 @@ fn command() -> Command {
     let flags = |command: Command| {
         let settings = SETTINGS.iter().filter_map(|setting| setting.flag.map(|flag| (flag, setting.help)));
         let command = settings.fold(command, |command, ((flag, value), help)| {
-            command.arg(Arg::new(flag).long(flag).value_name(value).help(help).action(ArgAction::Append))
+            let arg = Arg::new(flag).long(flag).help(help);
+            command.arg(match value {
+                "" => arg.action(ArgAction::SetTrue),
+                value => arg.value_name(value).action(ArgAction::Append),
+            })
         });
         command
             .arg(
@@ -62,12 +66,6 @@ fn command() -> Command {
                     .long("config")
                     .value_name("FILE")
                     .help("A file of `key = value` lines, as rabbitmq.conf"),
-            )
-            .arg(
-                Arg::new("in-memory")
-                    .long("in-memory")
-                    .action(ArgAction::SetTrue)
-                    .help("Keep nothing on disk (all there is so far)"),
             )
             .arg(
                 Arg::new("set")
@@ -91,8 +89,12 @@ fn command() -> Command {
 fn assemble(matches: &ArgMatches) -> Result<Program, leveret::config::UsageError> {
     let values = |name| matches.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
     let mut flags = vec![];
-    for (flag, _) in SETTINGS.iter().filter_map(|setting| setting.flag) {
-        let given = values(flag);
+    for (flag, value) in SETTINGS.iter().filter_map(|setting| setting.flag) {
+        let given = match value {
+            "" if matches.get_flag(flag) => vec!["true".into()],
+            "" => vec![],
+            _ => values(flag),
+        };
         if !given.is_empty() {
             flags.push((flag, given.join(",")));
         }
@@ -119,10 +121,11 @@ async fn serve_until_stopped(program: Program) -> ExitCode {
         Err(error) => return fail(1, &error),
     };
     announce(&broker);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let fault = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        fault = broker.failed() => Some(fault),
+    };
     tracing::info!("shutting down");
     tokio::select! {
         outcome = broker.shutdown() => {
@@ -133,7 +136,7 @@ async fn serve_until_stopped(program: Program) -> ExitCode {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    ExitCode::SUCCESS
+    fault.map_or(ExitCode::SUCCESS, |fault| fail(1, &fault))
 }
 
 /// The one line on standard output, which container tools and scripts wait for.
@@ -141,8 +144,9 @@ fn announce(broker: &Broker) {
     let addresses: Vec<String> = broker.amqp_addresses().iter().map(ToString::to_string).collect();
     let amqp = if addresses.is_empty() { "off".into() } else { addresses.join(",") };
     let http = broker.http_address().map_or("off".into(), |address| address.to_string());
+    let data = broker.data_dir().map_or("memory".into(), |directory| directory.display().to_string());
     let mut out = std::io::stdout().lock();
     // A closed standard output is no reason not to serve.
-    let _ = writeln!(out, "Server startup complete; amqp={amqp} http={http} metrics=off data=memory")
+    let _ = writeln!(out, "Server startup complete; amqp={amqp} http={http} metrics=off data={data}")
         .and_then(|()| out.flush());
 }

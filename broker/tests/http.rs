@@ -455,7 +455,10 @@ fn a_broker_starts_with_the_definitions_of_a_folder_and_with_nobody_else() {
     assert_eq!((&queue["durable"], &queue["policy"]), (&json!(true), &json!("p")));
     let bindings = server.request("GET", "/api/queues/v/q/bindings", Some("u:secret"), None).json;
     assert_eq!(bindings[1]["routing_key"], "a.#");
-    assert_eq!(server.request("GET", "/api/vhosts", Some("u:secret"), None).json.as_array().map(Vec::len), Some(1));
+    for list in ["/api/vhosts", "/api/users", "/api/permissions"] {
+        let one = server.request("GET", list, Some("u:secret"), None).json;
+        assert_eq!(one.as_array().map(Vec::len), Some(1), "{list} has what the definitions name, and nothing else");
+    }
 }
 
 #[test]

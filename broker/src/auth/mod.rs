@@ -2,6 +2,7 @@
 
 mod password;
 mod permission;
+mod record;
 mod sasl;
 mod users;
 

@@ -83,16 +83,19 @@ impl Users {
         removed
     }
 
-    /// Forgets all permissions in a virtual host that is gone.
-    pub(crate) fn forget_vhost(&self, vhost: &str) {
-        for user in self.users.write().values_mut() {
+    /// Forgets all permissions in a virtual host that is gone; whose they were.
+    pub(crate) fn forget_vhost(&self, vhost: &str) -> Vec<(String, Arc<User>)> {
+        let mut changed = vec![];
+        for (name, user) in self.users.write().iter_mut() {
             if user.permissions.contains_key(vhost) || user.topics.contains_key(vhost) {
-                let user = Arc::make_mut(user);
-                user.permissions.remove(vhost);
-                user.topics.remove(vhost);
+                let of_user = Arc::make_mut(user);
+                of_user.permissions.remove(vhost);
+                of_user.topics.remove(vhost);
+                changed.push((name.clone(), user.clone()));
             }
         }
         self.changed();
+        changed
     }
 
     /// True if the credentials are right and may be used from where the peer is.
@@ -151,7 +154,8 @@ mod tests {
         users.change("guest", |user| drop(user.permissions.insert("/".into(), permission)));
         assert!(users.rights("guest", "/").is_some() && users.rights("guest", "other").is_none());
         let before = users.epoch();
-        users.forget_vhost("/");
+        let changed = users.forget_vhost("/");
+        assert_eq!(changed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["guest"]);
         assert!(users.rights("guest", "/").is_none() && users.epoch() != before);
     }
 }

@@ -201,6 +201,9 @@ impl Channel {
         self.delivery_tag += 1;
         self.put_get_ok(&entry, left as u32, link);
         if !m.no_ack {
+            if let Some(seq) = entry.stored() {
+                queue.note_delivered(entry.returns() + 1, [seq].into_iter().collect(), &mut link.turn);
+            }
             let number = self.sources.for_get(&queue);
             if let Some(source) = self.sources.of_mut(number) {
                 source.unsettled += 1;

@@ -1,9 +1,12 @@
 //! Class confirm: the broker tells the publisher, by the number of its publish, that a message is its own now.
 
+use std::collections::VecDeque;
+
 use leveret_spec::{basic, confirm};
 
 use super::{Channel, Link, unimplemented_method};
 use crate::failure::{Failure, Soft};
+use crate::store::Ticket;
 
 /// Confirm mode.
 #[derive(Default)]
@@ -14,6 +17,15 @@ pub(super) struct Confirms {
     told: u64,
     /// Those after it that were refused, in ascending order.
     refused: Vec<u64>,
+    /// What waits for the message store, in the order of the publishes.
+    waiting: VecDeque<Waiting>,
+}
+
+/// Publishes that can be confirmed when a batch stays.
+struct Waiting {
+    ticket: Ticket,
+    /// The last of them.
+    through: u64,
 }
 
 impl Channel {
@@ -45,16 +57,61 @@ impl Channel {
         }
     }
 
-    /// Confirms everything up to the last publish: one ack for each run of taken ones, a nack for each refused one.
-    pub(super) fn put_confirms(&mut self, link: &mut Link) {
+    /// Confirms what was published: at once, or when the message store has all of it that must survive.
+    pub(crate) fn confirm(&mut self, link: &mut Link) {
+        let (kept, durable) = (link.turn.kept(), link.durable());
         let Some(confirms) = &mut self.confirms else { return };
-        for delivery_tag in std::mem::take(&mut confirms.refused) {
-            put_acks(&mut confirms.told, delivery_tag - 1, self.number, link);
-            confirms.told = delivery_tag;
-            // The requeue bit means nothing here; RabbitMQ sends it set.
-            link.out.put_method(self.number, &basic::Nack { delivery_tag, multiple: false, requeue: true });
+        if confirms.waiting.is_empty() && kept <= durable {
+            confirms.put(confirms.published, self.number, link);
+            return;
         }
-        put_acks(&mut confirms.told, confirms.published, self.number, link);
+        if confirms.waiting.is_empty() {
+            link.confirming.push(self.number);
+        }
+        confirms.wait_for(kept);
+    }
+
+    /// Confirms what stays by now; true if more is to come.
+    pub(crate) fn confirm_durable(&mut self, link: &mut Link) -> bool {
+        let durable = link.durable();
+        let Some(confirms) = &mut self.confirms else { return false };
+        let mut through = confirms.told;
+        while let Some(waiting) = confirms.waiting.pop_front_if(|waiting| waiting.ticket <= durable) {
+            through = waiting.through;
+        }
+        let is_waiting = !confirms.waiting.is_empty();
+        confirms.put(through, self.number, link);
+        is_waiting
+    }
+
+    /// The message store has failed: what waits for it is refused.
+    pub(crate) fn refuse_waiting(&mut self, link: &mut Link) {
+        let Some(confirms) = &mut self.confirms else { return };
+        confirms.waiting.clear();
+        confirms.refused = (confirms.told + 1..=confirms.published).collect();
+        confirms.put(confirms.published, self.number, link);
+    }
+}
+
+impl Confirms {
+    /// Confirms everything up to a publish: one ack for each run of taken ones, a nack for each refused one.
+    fn put(&mut self, through: u64, channel: u16, link: &mut Link) {
+        let refused = self.refused.partition_point(|&tag| tag <= through);
+        for delivery_tag in self.refused.drain(..refused) {
+            put_acks(&mut self.told, delivery_tag - 1, channel, link);
+            self.told = delivery_tag;
+            // The requeue bit means nothing here; RabbitMQ sends it set.
+            link.out.put_method(channel, &basic::Nack { delivery_tag, multiple: false, requeue: true });
+        }
+        put_acks(&mut self.told, through, channel, link);
+    }
+
+    /// What was published so far is confirmed when that batch stays.
+    fn wait_for(&mut self, ticket: Ticket) {
+        match self.waiting.back_mut() {
+            Some(last) if last.ticket == ticket => last.through = self.published,
+            _ => self.waiting.push_back(Waiting { ticket, through: self.published }),
+        }
     }
 }
 

@@ -161,9 +161,9 @@ impl Channel {
         link.settle_publishes();
         let abandoned = self.unsubscribe_all(link);
         let mut returning = self.take_everything(link);
-        for (number, source) in self.sources.drain() {
-            let mut back = returning.remove(&number).unwrap_or_default();
-            back.settled += source.settled as usize;
+        for (number, mut source) in self.sources.drain() {
+            let back = returning.remove(&number).unwrap_or_default();
+            source.tell_queue(&mut link.turn);
             source.queue.requeue(None, back, &mut link.turn);
         }
         for queue in abandoned {
@@ -193,10 +193,22 @@ impl Channel {
         let Some(source) = self.sources.of_mut(delivery.source) else { return };
         self.delivery_tag += 1;
         link.out.put_delivery(self.number, &source.tag, self.delivery_tag, &delivery.entry, link.frame_max);
+        let stored = delivery.entry.stored();
         if !source.no_ack {
             source.unsettled += 1;
             self.served_last = delivery.source;
+            let again = delivery.entry.returns();
             self.unacked.push(self.delivery_tag, delivery.source, delivery.entry);
+            if let Some(seq) = stored.filter(|_| again > 0) {
+                source.queue.note_delivered(again + 1, [seq].into_iter().collect(), &mut link.turn);
+                return;
+            }
+        }
+        if let Some(seq) = stored
+            && source.give(seq)
+        {
+            self.sources.settled.push(delivery.source);
+            self.waits_for_end_of_turn(link);
         }
     }
 }

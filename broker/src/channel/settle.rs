@@ -38,11 +38,11 @@ impl Channel {
         if m.multiple {
             let taken = self.unacked.take_through(tag).ok_or_else(|| unknown_tag(tag))?;
             for held in taken {
-                settled(&mut self.sources, held.source);
+                settled(&mut self.sources, held.source, held.entry.stored());
             }
         } else {
             let held = self.unacked.take(tag).ok_or_else(|| unknown_tag(tag))?;
-            settled(&mut self.sources, held.source);
+            settled(&mut self.sources, held.source, held.entry.stored());
         }
         self.waits_for_end_of_turn(link);
         Ok(())
@@ -67,7 +67,7 @@ impl Channel {
     pub(super) fn carry_out(&mut self, held: Vec<Held>, verdict: Verdict, link: &mut Link) {
         match verdict {
             Verdict::Acknowledged => {
-                held.iter().for_each(|h| settled(&mut self.sources, h.source));
+                held.iter().for_each(|h| settled(&mut self.sources, h.source, h.entry.stored()));
                 self.waits_for_end_of_turn(link);
             }
             Verdict::Rejected => self.reject(held, link),
@@ -77,11 +77,12 @@ impl Channel {
 
     fn reject(&mut self, held: Vec<Held>, link: &mut Link) {
         // The oldest first, each to its own queue, so that dead letters keep their order.
-        for Held { source: number, entry, .. } in held {
-            if let Some(source) = self.sources.of_mut(number) {
-                source.queue.reject(vec![entry], &mut link.turn);
+        for held in held {
+            // What becomes of it, in the message store too, is the queue's to say.
+            settled(&mut self.sources, held.source, None);
+            if let Some(source) = self.sources.of_mut(held.source) {
+                source.queue.reject(vec![held.entry], &mut link.turn);
             }
-            settled(&mut self.sources, number);
         }
         self.waits_for_end_of_turn(link);
     }
@@ -148,15 +149,14 @@ impl Channel {
         }
     }
 
-    /// Tells the queues what was settled, and confirms what was published, all at once.
+    /// Tells the queues what was settled, all at once.
     pub(crate) fn end_turn(&mut self, link: &mut Link) {
         self.unsettled = false;
         let mut released = 0;
         let mut settled = std::mem::take(&mut self.sources.settled);
         for number in settled.drain(..) {
             let Some(source) = self.sources.of_mut(number) else { continue };
-            let count = std::mem::take(&mut source.settled) as usize;
-            source.queue.settle(source.key, count, &mut link.turn);
+            let count = source.tell_queue(&mut link.turn);
             released += if source.is_consumer() { count } else { 0 };
             self.sources.forget_if_idle(number);
         }
@@ -168,17 +168,13 @@ impl Channel {
             }
         }
         self.store_unacked();
-        self.put_confirms(link);
     }
 }
 
-/// Notes that a message of a source was settled.
+/// Notes that a delivery was settled, and which one the message store may forget.
 #[inline]
-fn settled(sources: &mut Sources, number: u32) {
-    let Some(source) = sources.of_mut(number) else { return };
-    source.unsettled = source.unsettled.saturating_sub(1);
-    source.settled += 1;
-    if source.settled == 1 {
+fn settled(sources: &mut Sources, number: u32, done: Option<u64>) {
+    if sources.of_mut(number).is_some_and(|source| source.settle(done)) {
         sources.settled.push(number);
     }
 }

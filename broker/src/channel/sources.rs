@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::overdue::Overdue;
-use crate::queue::{ConsumerKey, Queue};
+use crate::queue::{ConsumerKey, Queue, Turn};
+use crate::store::Seqs;
 
 /// A consumer, or a queue that basic.get was used on. It stays as long as messages from it are unsettled.
 pub(super) struct Source {
@@ -17,6 +18,10 @@ pub(super) struct Source {
     pub(super) unsettled: u32,
     /// Messages settled that the queue does not know of yet.
     pub(super) settled: u32,
+    /// Those of them, and of what was delivered for good, that the message store may forget.
+    pub(super) done: Seqs,
+    /// Messages delivered for the first time that the message store has, and does not know that of yet.
+    pub(super) delivered: Seqs,
     /// Watches over a consumer whose deliveries may not stay unsettled for ever.
     pub(super) overdue: Option<Box<Overdue>>,
 }
@@ -27,8 +32,52 @@ impl Source {
         !self.tag.is_empty()
     }
 
+    /// True if its queue knows of everything.
+    fn has_nothing_to_tell(&self) -> bool {
+        self.settled == 0 && self.done.is_empty() && self.delivered.is_empty()
+    }
+
+    /// Notes that a delivery was settled, and which one the message store may forget for it; true if that is the first thing
+    /// to tell the queue in this turn.
+    #[inline]
+    pub(super) fn settle(&mut self, done: Option<u64>) -> bool {
+        let is_first = self.has_nothing_to_tell();
+        self.unsettled = self.unsettled.saturating_sub(1);
+        self.settled += 1;
+        if let Some(seq) = done {
+            self.done.push(seq);
+        }
+        is_first
+    }
+
+    /// Tells the queue, and gives back how many messages of it were settled.
+    #[inline]
+    pub(super) fn tell_queue(&mut self, turn: &mut Turn) -> usize {
+        let count = std::mem::take(&mut self.settled) as usize;
+        self.queue.note_delivered(1, std::mem::take(&mut self.delivered), turn);
+        self.queue.settle(self.key, count, std::mem::take(&mut self.done), turn);
+        count
+    }
+
+    /// Notes that a message which the message store has is with the client; true if that is the first thing to tell.
+    pub(super) fn give(&mut self, seq: u64) -> bool {
+        let is_first = self.has_nothing_to_tell();
+        if self.no_ack { &mut self.done } else { &mut self.delivered }.push(seq);
+        is_first
+    }
+
     pub(super) fn new(queue: Arc<Queue>, tag: Box<[u8]>, no_ack: bool) -> Self {
-        Source { queue, key: None, tag, no_ack, unsettled: 0, settled: 0, overdue: None }
+        Source {
+            queue,
+            key: None,
+            tag,
+            no_ack,
+            unsettled: 0,
+            settled: 0,
+            done: Seqs::default(),
+            delivered: Seqs::default(),
+            overdue: None,
+        }
     }
 }
 
@@ -36,7 +85,7 @@ impl Source {
 #[derive(Default)]
 pub(super) struct Sources {
     slots: Vec<Option<Source>>,
-    /// Sources that have settled messages to tell their queues of.
+    /// Sources that have something to tell their queues of at the end of the turn.
     pub(super) settled: Vec<u32>,
 }
 
@@ -68,7 +117,7 @@ impl Sources {
     pub(super) fn forget_if_idle(&mut self, number: u32) {
         let slot = self.slots.get_mut(number as usize);
         if let Some(slot) = slot
-            && slot.as_ref().is_some_and(|s| s.key.is_none() && s.unsettled == 0 && s.settled == 0)
+            && slot.as_ref().is_some_and(|s| s.key.is_none() && s.unsettled == 0 && s.has_nothing_to_tell())
         {
             *slot = None;
         }

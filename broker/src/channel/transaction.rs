@@ -45,6 +45,7 @@ impl Channel {
             tx::Method::Commit(_) => {
                 let transaction = self.end_transaction()?;
                 self.commit(transaction, link)?;
+                link.hold();
                 self.reply(link, &tx::CommitOk {});
             }
             tx::Method::Rollback(_) => {

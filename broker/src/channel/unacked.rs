@@ -157,7 +157,7 @@ mod tests {
     fn unacked(tags: impl Iterator<Item = u64>) -> Unacked {
         let now = Moment::default();
         let queue =
-            Queue::new("q".into(), "/".into(), Default::default(), Settings::default(), Default::default(), now);
+            Queue::new("q".into(), "/".into(), Default::default(), Settings::default(), Default::default(), now, None);
         let mut unacked = Unacked::default();
         for tag in tags {
             let message = Message::compose("", "q", &Properties::default(), tag.to_string().as_bytes());

@@ -8,7 +8,6 @@ mod settings;
 mod values;
 
 use std::net::SocketAddr;
-#[cfg(feature = "management")]
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,11 +29,13 @@ pub struct Config {
     /// what stands there.
     #[cfg(feature = "management")]
     pub definitions: Option<PathBuf>,
+    /// The directory where everything durable stays; it is made if need be. None keeps everything in memory.
+    pub data_dir: Option<PathBuf>,
     /// What clients are told about the server.
     pub identity: Identity,
     /// Bounds for what peers may ask.
     pub limits: Limits,
-    /// The first user.
+    /// The first user. He, his password and the first virtual host count at the first start in a directory only.
     pub default_user: String,
     /// The first user's password.
     pub default_password: Secret,
@@ -135,6 +136,7 @@ impl Config {
             http: None,
             #[cfg(feature = "management")]
             definitions: None,
+            data_dir: None,
             identity: Identity::default(),
             limits: Limits::default(),
             default_user: "guest".into(),
@@ -143,6 +145,30 @@ impl Config {
             loopback_users: vec!["guest".into()],
             memory_limit: MemoryLimit::None,
         }
+    }
+
+    /// A broker that keeps what is declared durable in a directory, and is otherwise as `in_memory` says. Nobody else can have
+    /// the directory at the same time, and what is in it belongs to the owner of the process alone.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = std::env::temp_dir().join(format!("leveret-example-{}", std::process::id()));
+    /// # #[cfg(feature = "management")] {
+    /// use leveret::{Broker, Config};
+    ///
+    /// let policies = r#"{"policies": [{"vhost": "/", "name": "short", "pattern": "^tmp", "definition": {"expires": 60000}}]}"#;
+    /// let broker = Broker::start(Config::durable(&directory)).await?;
+    /// broker.import_definitions(policies)?;
+    /// broker.shutdown().await?;
+    ///
+    /// let again = Broker::start(Config::durable(&directory)).await?; // the policy is there
+    /// again.shutdown().await?;
+    /// # }
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn durable(directory: impl Into<PathBuf>) -> Self {
+        Config { data_dir: Some(directory.into()), ..Config::in_memory() }
     }
 
     /// The same, listening for AMQP clients at `address`; port 0 takes a free one.

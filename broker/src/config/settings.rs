@@ -39,7 +39,7 @@ pub struct Program {
 pub struct Setting {
     /// The key in the configuration file.
     pub key: &'static str,
-    /// The flag without its dashes, and the name of its value.
+    /// The flag without its dashes, and the name of its value; a flag with none says `true`.
     pub flag: Option<(&'static str, &'static str)>,
     /// One sentence for `--help` and the documentation.
     pub help: &'static str,
@@ -48,6 +48,10 @@ pub struct Setting {
 
 /// Where the HTTP management API listens if nothing else is said.
 const HTTP_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15672);
+
+/// The two keys that say where data stays.
+const DATA_DIR: &str = "data_dir";
+const IN_MEMORY: &str = "in_memory";
 
 /// All settings.
 pub const SETTINGS: &[Setting] = &[
@@ -108,6 +112,31 @@ pub const SETTINGS: &[Setting] = &[
         flag: Some(("metrics", "ADDR|off")),
         help: "Metrics for Prometheus; only `off` so far [default: off]",
         apply: |_, v| values::one_of(v, &["off"]).map(drop),
+    },
+    Setting {
+        key: DATA_DIR,
+        flag: Some(("data-dir", "DIR")),
+        help: "The directory where everything durable stays; it is made if need be [default: leveret in $XDG_DATA_HOME or \
+               ~/.local/share, on macOS in ~/Library/Application Support; without a home /var/lib/leveret]",
+        apply: |p, v| {
+            if v.is_empty() {
+                return Err("a directory".into());
+            }
+            p.broker.data_dir = Some(v.into());
+            Ok(())
+        },
+    },
+    Setting {
+        key: IN_MEMORY,
+        flag: Some(("in-memory", "")),
+        help: "Keep everything in memory and nothing on disk",
+        apply: |p, v| {
+            p.broker.data_dir = match values::boolean(v)? {
+                true => None,
+                false => Some(p.broker.data_dir.take().unwrap_or_else(values::default_data_dir)),
+            };
+            Ok(())
+        },
     },
     Setting {
         key: "identity",
@@ -383,8 +412,9 @@ impl std::error::Error for UsageError {}
 impl Default for Program {
     /// What holds without any settings.
     fn default() -> Self {
-        let mut broker =
-            Config::in_memory().listen(([127, 0, 0, 1], leveret_spec::DEFAULT_PORT).into()).http(HTTP_ADDRESS);
+        let mut broker = Config::durable(values::default_data_dir())
+            .listen(([127, 0, 0, 1], leveret_spec::DEFAULT_PORT).into())
+            .http(HTTP_ADDRESS);
         broker.memory_limit = MemoryLimit::Share(0.6);
         Program { broker, log_level: LevelFilter::INFO, log_format: LogFormat::Text }
     }
@@ -407,6 +437,10 @@ impl Program {
             program.read_file(&path)?;
         }
         program.read_variables(variables)?;
+        let given = |name| flags.iter().any(|(flag, _)| *flag == name);
+        if given("in-memory") && given("data-dir") {
+            return Err(UsageError("--in-memory and --data-dir: only one of them can be".into()));
+        }
         for (flag, value) in flags {
             let setting = SETTINGS.iter().find(|s| s.flag.is_some_and(|(name, _)| name == *flag));
             let setting = setting.ok_or_else(|| UsageError(format!("unknown flag --{flag}")))?;
@@ -497,6 +531,19 @@ mod tests {
             assemble(&[("listen", "127.0.0.1:1")], &[], &[("LEVERET_LISTEN", "127.0.0.1:2"), ("LEVERET_LOG", "debug")]);
         let program = program.unwrap();
         assert_eq!((program.broker.amqp[0].port(), program.log_level), (1, LevelFilter::DEBUG));
+    }
+
+    /// Data stays on disk unless somebody says otherwise, and what is said last on where counts.
+    #[test]
+    fn data_stays_where_it_is_said_last() {
+        let of = |flags, pairs, variables| assemble(flags, pairs, variables).map(|program| program.broker.data_dir);
+        let default = || Ok(Some(values::default_data_dir()));
+        assert_eq!(of(&[], &[], &[]), default());
+        assert_eq!(of(&[("data-dir", "/d")], &[], &[("LEVERET_IN_MEMORY", "true")]), Ok(Some("/d".into())));
+        assert_eq!(of(&[("in-memory", "true")], &[], &[("LEVERET_DATA_DIR", "/d")]), Ok(None));
+        assert_eq!(of(&[("in-memory", "true")], &["in_memory=false"], &[]), default());
+        let both = of(&[("data-dir", "/d"), ("in-memory", "true")], &[], &[]);
+        assert_eq!(both, Err("--in-memory and --data-dir: only one of them can be".into()));
     }
 
     #[test]

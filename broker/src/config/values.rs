@@ -1,6 +1,8 @@
 //! How values are written in the configuration: numbers, sizes, times, addresses. The errors say what is allowed.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Identity;
@@ -92,9 +94,38 @@ pub(super) fn one_of<'t>(text: &'t str, allowed: &[&str]) -> Result<&'t str, Exp
     if allowed.contains(&text) { Ok(text) } else { Err(format!("one of {}", allowed.join(", "))) }
 }
 
+/// Where data stays if nothing else is said: where the platform has the data of programs.
+pub(super) fn default_data_dir() -> PathBuf {
+    platform_data_dir(cfg!(target_os = "macos"), |name| std::env::var_os(name))
+}
+
+fn platform_data_dir(is_mac: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let folder = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = |below| folder("HOME").map(|home| home.join(below));
+    let base = match is_mac {
+        true => home("Library/Application Support"),
+        false => folder("XDG_DATA_HOME").or_else(|| home(".local/share")),
+    };
+    base.unwrap_or_else(|| "/var/lib".into()).join("leveret")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Data stays where the platform has it, and in /var/lib for a service without a home.
+    #[test]
+    fn data_stays_where_the_platform_has_it() {
+        let of = |is_mac, variables: &[(&str, &str)]| {
+            let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into());
+            platform_data_dir(is_mac, variable).display().to_string()
+        };
+        let home = ("HOME", "/home/u");
+        assert_eq!(of(false, &[home, ("XDG_DATA_HOME", "/data")]), "/data/leveret");
+        assert_eq!(of(false, &[home, ("XDG_DATA_HOME", "not/absolute")]), "/home/u/.local/share/leveret");
+        assert_eq!(of(true, &[home, ("XDG_DATA_HOME", "/data")]), "/home/u/Library/Application Support/leveret");
+        assert_eq!(of(false, &[]), "/var/lib/leveret");
+    }
 
     #[test]
     fn sizes_and_times_take_the_usual_units() {

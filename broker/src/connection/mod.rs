@@ -135,6 +135,21 @@ impl Connection {
         };
     }
 
+    /// Sends what has waited for the message store and stays by now.
+    pub(crate) fn handle_durable(&mut self, now: Moment) {
+        if let Phase::Running(running) = &mut self.phase
+            && running.waits_for_store()
+            && let Some(next) = running.handle_durable()
+        {
+            self.enter(next, now);
+        }
+    }
+
+    /// True as long as nothing may be sent, since it promises what does not stay yet.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(&self.phase, Phase::Running(running) if running.is_held())
+    }
+
     /// Collects what the mailbox has, if there is room for it in the output.
     pub(crate) fn handle_mailbox(&mut self, now: Moment) {
         if !self.mailbox.is_waiting() {
@@ -322,7 +337,7 @@ fn told_to_close(mailbox: &Mailbox) -> Option<Next> {
 pub(crate) fn close(mailbox: &Arc<Mailbox>, reason: Hard) {
     let mut turn = Turn::default();
     mailbox.notify(Notice::Close(reason), &mut turn);
-    turn.wake();
+    turn.finish();
 }
 
 #[cfg(test)]

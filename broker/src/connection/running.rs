@@ -222,9 +222,12 @@ impl Running {
     /// A method that has to find everything done that was sent before it.
     fn handle_alone(&mut self, number: u16, method: Method<'_>) -> Result<(), Failure> {
         self.settle();
+        let changes = self.link.changes();
         let Some(channel) = self.channels.of_mut(number) else { return Ok(()) };
         let outcome = channel.handle(method, &mut self.link);
         channel.store_figures();
+        // What has been changed for good is answered when it is.
+        self.link.hold_changes(changes);
         outcome
     }
 
@@ -332,8 +335,14 @@ impl Running {
                 channel.end_turn(&mut self.link);
             }
         }
-        self.link.reuse_unsettled(unsettled);
         self.link.publish_dead_letters();
+        self.link.turn.hand_in();
+        for &number in &unsettled {
+            if let Some(channel) = self.channels.of_mut(number) {
+                channel.confirm(&mut self.link);
+            }
+        }
+        self.link.reuse_unsettled(unsettled);
     }
 
     pub(super) fn end_turn(&mut self, now: Moment) {
@@ -348,8 +357,45 @@ impl Running {
         let published = std::mem::take(&mut self.link.published);
         if published > 0 {
             self.count_published(published);
+            if self.link.is_congested() {
+                self.paused_until = Some(now + PAUSE_MAX);
+            }
         }
         self.link.finish();
+    }
+
+    /// Sends what has waited for the message store and stays by now.
+    pub(super) fn handle_durable(&mut self) -> Option<Next> {
+        self.link.commit_here();
+        let failed = self.link.store_has_failed();
+        for number in std::mem::take(&mut self.link.confirming) {
+            let Some(channel) = self.channels.of_mut(number).filter(|channel| !channel.closing) else { continue };
+            if failed {
+                channel.refuse_waiting(&mut self.link);
+            } else if channel.confirm_durable(&mut self.link) {
+                self.link.confirming.push(number);
+            }
+        }
+        if failed && self.link.is_held() {
+            // What is held promises what has not come true.
+            self.link.out = Outbox::default();
+            return Some(Next::End);
+        }
+        if self.link.waits_for_store() {
+            self.link.wait_for_store();
+        }
+        None
+    }
+
+    /// True if anything waits for the message store.
+    #[inline]
+    pub(super) fn waits_for_store(&self) -> bool {
+        self.link.waits_for_store()
+    }
+
+    /// True as long as nothing may be sent.
+    pub(super) fn is_held(&self) -> bool {
+        self.link.is_held()
     }
 
     fn count_published(&mut self, bytes: usize) {
@@ -387,7 +433,7 @@ impl Running {
 
     pub(super) fn handle_timeout(&mut self, now: Moment) {
         if self.paused_until.is_some_and(|until| until <= now) {
-            self.paused_until = None;
+            self.paused_until = self.link.is_congested().then_some(now + PAUSE_MAX);
         }
         if self.link.overdue_at.take_if(|at| *at <= now).is_some() {
             self.link.turn.now = now;
@@ -420,6 +466,9 @@ impl Running {
             if let Some(channel) = self.channels.of_mut(number) {
                 channel.resume_consumer(source, &mut self.link);
             }
+        }
+        if self.link.has_unsettled() {
+            self.settle();
         }
         let mut next = None;
         for notice in inbox.notices.drain(..) {

@@ -263,6 +263,7 @@ pub(crate) mod testing {
             Default::default(),
             Default::default(),
             Default::default(),
+            None,
         );
         Arc::new(Binding { destination: Destination::Queue(queue), key: key.as_bytes().into(), arguments })
     }

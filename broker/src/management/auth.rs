@@ -67,6 +67,10 @@ impl Caller {
         Caller { name: "the broker".into(), user: None, api }
     }
 
+    pub(super) fn is_broker(&self) -> bool {
+        self.user.is_none()
+    }
+
     fn has_any(&self, tags: &[&str]) -> bool {
         self.user.as_ref().is_none_or(|user| tags.iter().any(|tag| user.has_tag(tag)))
     }

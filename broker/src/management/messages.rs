@@ -144,6 +144,7 @@ async fn take(
         }
     }
     let settled = taken.len();
+    let stored = taken.iter().filter_map(Entry::stored).collect();
     match mode {
         Mode { requeue: true, .. } => {
             queue.requeue(None, Returning { delivered: taken, ..Returning::default() }, &mut link.turn);
@@ -152,7 +153,7 @@ async fn take(
             if reject {
                 queue.reject(taken, &mut link.turn);
             }
-            queue.settle(None, settled, &mut link.turn);
+            queue.settle(None, settled, stored, &mut link.turn);
         }
     }
     Ok(reply::ok(&shown.into()))

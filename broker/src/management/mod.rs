@@ -5,6 +5,7 @@
 //! auth     who calls, and what he may see and do
 //! query    columns, sorting and pages of a list
 //! reply    JSON replies and errors
+//! durable  a change is answered when it stays
 //! session  a caller as an AMQP client: what changes queues, exchanges and bindings goes through the same checks as AMQP
 //! ```
 //!
@@ -16,6 +17,7 @@ mod channels;
 mod connections;
 mod consumers;
 mod definitions;
+mod durable;
 mod exchanges;
 mod health;
 mod json;
@@ -38,6 +40,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 
 use crate::node::Node;
 use crate::time::Moment;
@@ -101,5 +104,6 @@ fn routes(api: Shared) -> Router {
         .merge(policies::routes())
         .merge(parameters::routes())
         .merge(definitions::routes())
+        .layer(from_fn_with_state(api.clone(), durable::answer))
         .with_state(api)
 }

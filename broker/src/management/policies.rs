@@ -129,7 +129,7 @@ fn definition(value: &Value) -> Result<Definition, Error> {
 /// What a policy has thrown out of queues is published as dead letters, and whoever can go on is woken.
 fn end(api: &Api, vhost: &Vhost, mut turn: Turn) {
     vhost.publish_dead_letters(&mut turn, api.node.epoch_s);
-    turn.wake();
+    turn.finish();
 }
 
 async fn remove(

@@ -28,6 +28,7 @@ impl Session {
         let client = Client { user: caller.name.clone(), peer: "HTTP API".into(), ..Client::default() };
         let node = api.node.clone();
         let mut link = Link::new(node.next_connection(), node, vhost, client, rights, Arc::default(), 0);
+        link.is_broker = caller.is_broker();
         link.turn.now = (api.clock)();
         Ok(Session { link, channel: Channel::new(1) })
     }

@@ -49,7 +49,8 @@ pub(super) fn create(api: &Api, name: &str, creator: &str) -> Result<bool, Error
     let new = api.node.create_vhost(name).map_err(|most| {
         Error::bad_request(format!("cannot create vhost '{name}': vhost limit of {most} is reached"))
     })?;
-    if new {
+    // The broker itself, which takes definitions in, is no user.
+    if new && api.node.users.user(creator).is_some() {
         let all = Pattern::everything();
         let permission = Permission { configure: all.clone(), write: all.clone(), read: all };
         api.node.change_user(creator, |user| drop(user.permissions.insert(name.into(), permission)));

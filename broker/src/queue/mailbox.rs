@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -55,6 +55,13 @@ pub(crate) enum Notice {
     Unblocked,
     /// The connection has to end.
     Close(Hard),
+}
+
+/// What waits for the message store wakes its connection.
+impl Wake for Mailbox {
+    fn wake(self: Arc<Self>) {
+        self.waker.wake();
+    }
 }
 
 impl Mailbox {

@@ -7,9 +7,11 @@ mod consumers;
 mod dead_letter;
 mod kind;
 mod line;
+mod log;
 mod mailbox;
 mod packed;
 mod ready;
+mod records;
 mod settings;
 mod timers;
 mod turn;
@@ -25,11 +27,13 @@ use parking_lot::Mutex;
 use crate::failure::Soft;
 use crate::message::Message;
 use crate::policy::{Applied, Target};
+use crate::store::{QueueId, RecoveredQueue, Seqs};
 use crate::time::Moment;
 
 pub(crate) use consumers::{Consumer, ConsumerKey, SharedLimit};
 pub(crate) use dead_letter::{DeadLetter, Death};
 pub(crate) use kind::{check_properties, check_unnamed};
+pub(crate) use log::Log;
 pub(crate) use mailbox::{Delivery, Inbox, Mailbox, Notice};
 pub(crate) use ready::Entry;
 pub(crate) use settings::{Overflow, Settings, argument_type, compared_arguments};
@@ -63,6 +67,8 @@ pub(crate) struct Queue {
     pub(crate) name: Arc<str>,
     pub(crate) vhost: Arc<str>,
     pub(crate) declaration: Declaration,
+    /// Where persistent messages are kept, for a durable queue of a broker with a message store.
+    log: Option<Arc<Log>>,
     may_refuse: AtomicBool,
     timers: Arc<Timers>,
     me: Weak<Queue>,
@@ -121,10 +127,12 @@ impl Queue {
         settings: Settings,
         timers: Arc<Timers>,
         now: Moment,
+        log: Option<Log>,
     ) -> Arc<Self> {
+        let log = log.map(|log| Arc::new(Log { quorum: settings.quorum, ..log }));
         let may_refuse = AtomicBool::new(settings.overflow != Overflow::DropHead);
         let state = State {
-            ready: Ready::new(settings.max_priority),
+            ready: Ready::new(settings.max_priority, log.clone()),
             consumers: Consumers::new(settings.single_active_consumer),
             paused: VecDeque::new(),
             unacked: 0,
@@ -139,6 +147,7 @@ impl Queue {
             name,
             vhost,
             declaration,
+            log,
             may_refuse,
             timers,
             me: me.clone(),
@@ -146,6 +155,21 @@ impl Queue {
         });
         queue.arm(&mut queue.state.lock());
         queue
+    }
+
+    /// Takes in what the message store had when the broker started.
+    pub(crate) fn recover(&self, recovered: RecoveredQueue, turn: &mut Turn) {
+        let mut state = self.state.lock();
+        state.ready.restore(recovered.next_seq, recovered.has_expiries);
+        if state.settings.max_length_bytes.is_some() {
+            state.ready.measure();
+        }
+        self.settle_down(&mut state, turn);
+    }
+
+    /// Its number in the catalog and in the message store, if it is in them.
+    pub(crate) fn id(&self) -> Option<QueueId> {
+        self.log.as_ref().map(|log| log.queue)
     }
 
     /// True if it refuses messages when it is full: then every publish has to wait for its answer.
@@ -216,8 +240,7 @@ impl Queue {
         let served = !state.consumers.is_empty();
         state.ready.expect(batch.len(), served);
         for message in batch.drain(..) {
-            let expires = state.settings.expiry_of(&message, turn.now);
-            state.ready.push(message, expires);
+            self.push(&mut state, message, turn);
         }
         self.settle_down(&mut state, turn);
         if state.ready.bytes() > AHEAD_BYTES_MAX && !state.consumers.is_empty() {
@@ -229,6 +252,17 @@ impl Queue {
             return Accepted::FarAhead(state.paused.len());
         }
         Accepted::Yes
+    }
+
+    /// Appends a message, and has the message store keep it if it has to survive.
+    #[inline]
+    fn push(&self, state: &mut State, message: Message, turn: &mut Turn) {
+        let expires = state.settings.expiry_of(&message, turn.now);
+        let log = self.log.as_ref().filter(|log| log.keeps(&message));
+        if let Some(log) = log {
+            turn.keep(log, &message, log.place(state.ready.next_arrival(), expires));
+        }
+        state.ready.push(message, expires, log.is_some());
     }
 
     /// Adds a consumer; the first deliveries may be in its mailbox when this returns.
@@ -271,13 +305,30 @@ impl Queue {
         self.settle_down(&mut state, turn);
     }
 
-    /// `count` messages were acknowledged or dropped; if a consumer had them, it has room for as many again.
-    pub(crate) fn settle(&self, key: Option<ConsumerKey>, count: usize, turn: &mut Turn) {
+    /// `count` messages were acknowledged or dropped; if a consumer had them, it has room for as many again. The message store
+    /// may forget those in `done`.
+    pub(crate) fn settle(&self, key: Option<ConsumerKey>, count: usize, done: Seqs, turn: &mut Turn) {
+        self.forget(done, turn);
         let mut state = self.state.lock();
         state.unacked = state.unacked.saturating_sub(count);
         if let Some(key) = key {
             state.consumers.settle(key, count);
             self.settle_down(&mut state, turn);
+        }
+    }
+
+    /// Has the message store forget messages.
+    #[inline]
+    fn forget(&self, seqs: Seqs, turn: &mut Turn) {
+        if let Some(log) = self.log.as_ref().filter(|_| !seqs.is_empty()) {
+            turn.forget(log, seqs);
+        }
+    }
+
+    /// Consumers have been given these messages, which the message store has too, for the `deliveries`th time.
+    pub(crate) fn note_delivered(&self, deliveries: u16, seqs: Seqs, turn: &mut Turn) {
+        if let Some(log) = self.log.as_ref().filter(|_| !seqs.is_empty()) {
+            turn.note_delivered(log, deliveries, seqs);
         }
     }
 
@@ -337,6 +388,9 @@ impl Queue {
         let mut expired = vec![];
         let entry = state.ready.pop_live(turn.now, &mut expired);
         self.bury(&state, expired, Death::Expired, turn);
+        if let Some(seq) = entry.as_ref().filter(|_| no_ack).and_then(Entry::stored) {
+            self.forget([seq].into_iter().collect(), turn);
+        }
         state.unacked += usize::from(entry.is_some() && !no_ack);
         self.settle_down(&mut state, turn);
         Ok(entry.map(|entry| (entry, state.ready.len())))
@@ -345,6 +399,7 @@ impl Queue {
     /// Drops all ready messages; how many they were.
     pub(crate) fn purge(&self, turn: &mut Turn) -> usize {
         let mut state = self.state.lock();
+        self.forget(state.ready.stored(), turn);
         let purged = state.ready.clear();
         self.settle_down(&mut state, turn);
         purged
@@ -454,7 +509,6 @@ impl Queue {
         let mut accepted = Accepted::Yes;
         self.settle_down(state, turn);
         for message in batch.drain(..) {
-            let expires = state.settings.expiry_of(&message, turn.now);
             if !state.has_room_for(&message) {
                 accepted = Accepted::Refused;
                 if state.settings.overflow == Overflow::RejectPublishDeadLetter {
@@ -462,7 +516,7 @@ impl Queue {
                 }
                 continue;
             }
-            state.ready.push(message, expires);
+            self.push(state, message, turn);
             self.settle_down(state, turn);
         }
         accepted
@@ -470,6 +524,10 @@ impl Queue {
 
     /// Messages that leave the queue unconsumed go to its dead-letter exchange, if it has one.
     fn bury(&self, state: &State, entries: Vec<Entry>, death: Death, turn: &mut Turn) {
+        if entries.is_empty() {
+            return;
+        }
+        self.forget(entries.iter().filter_map(Entry::stored).collect(), turn);
         let Some(to) = &state.settings.dead_letter else { return };
         for Entry { message, .. } in entries {
             turn.dead.push_back(DeadLetter { message, death, queue: self.name.clone(), to: to.clone() });

@@ -63,8 +63,8 @@ impl Packed {
         (mark, end as usize)
     }
 
-    /// What is known of the last message.
-    pub(super) fn last(&self) -> Option<Mark> {
-        Some(self.head(self.messages.checked_sub(1)?).0)
+    /// What is known of the messages, in their order.
+    pub(super) fn marks(&self) -> impl DoubleEndedIterator<Item = Mark> {
+        (0..self.messages).map(|n| self.head(n).0)
     }
 }

@@ -6,6 +6,8 @@ use leveret_spec::{Properties, ShortBytes, TableBuf, Value};
 
 use super::*;
 
+mod durable;
+
 /// A queue with arguments, and consumers whose mailboxes are looked into.
 struct Bench {
     queue: Arc<Queue>,
@@ -26,7 +28,7 @@ impl Bench {
         let declaration = Declaration { arguments: table, ..Declaration::default() };
         let now = Moment::default();
         Bench {
-            queue: Queue::new("q".into(), "/".into(), declaration, settings, Arc::default(), now),
+            queue: Queue::new("q".into(), "/".into(), declaration, settings, Arc::default(), now, None),
             turn: Turn::at(now),
         }
     }
@@ -65,7 +67,7 @@ impl Bench {
 
     fn ack(&mut self, consumer: &mut TestConsumer) {
         let count = consumer.held.drain(..).count();
-        self.queue.settle(Some(consumer.key), count, &mut self.turn);
+        self.queue.settle(Some(consumer.key), count, Default::default(), &mut self.turn);
     }
 
     fn requeue(&mut self, consumer: &mut TestConsumer) {

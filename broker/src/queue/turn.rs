@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
 use super::mailbox::Mailbox;
+use super::records::Records;
+use crate::store::Ticket;
 use crate::time::Moment;
 
 /// A turn of a connection or of the timers.
@@ -15,6 +17,9 @@ pub(crate) struct Turn {
     /// Messages that have to be published anew, in the order of their deaths.
     pub(crate) dead: VecDeque<DeadLetter>,
     wakes: Vec<Arc<Mailbox>>,
+    /// For the message store, if there is anything.
+    pub(super) records: Option<Box<Records>>,
+    pub(super) kept: Ticket,
 }
 
 impl Turn {
@@ -29,8 +34,9 @@ impl Turn {
         self.wakes.push(mailbox);
     }
 
-    /// Wakes the connections that have something to do.
-    pub(crate) fn wake(&mut self) {
+    /// Hands in what there is for the message store, and wakes the connections that have something to do.
+    pub(crate) fn finish(&mut self) {
+        self.hand_in();
         for mailbox in self.wakes.drain(..) {
             mailbox.wake();
         }

@@ -4,9 +4,9 @@ use tokio::time::Instant;
 
 use crate::time::Moment;
 
-/// Now, in seconds since 1970.
-pub(super) fn epoch_s() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// Now, in milliseconds since 1970.
+pub(super) fn epoch_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Time since a broker's start.

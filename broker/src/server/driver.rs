@@ -87,6 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = self.clock.now();
         self.connection.mailbox().register(cx.waker());
+        self.connection.handle_durable(now);
         self.connection.handle_mailbox(now);
         if self.timer_is_over(cx) {
             self.connection.handle_timeout(now);
@@ -138,6 +139,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Writes until everything is written or the stream takes no more.
     fn flush(&mut self, cx: &mut Context<'_>, now: Moment) -> io::Result<()> {
+        if self.connection.is_held() {
+            return Ok(());
+        }
         loop {
             let outbox = self.connection.outbox();
             if outbox.is_empty() {

@@ -1,6 +1,7 @@
 //! The shell around the core: sockets, tasks, the clock, the end.
 
 mod clock;
+mod disk;
 mod driver;
 #[cfg(feature = "management")]
 mod http;
@@ -11,6 +12,7 @@ mod timers;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,10 +51,13 @@ pub struct Broker {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     url: Option<String>,
+    data_dir: Option<PathBuf>,
     #[cfg(feature = "management")]
     http: Option<SocketAddr>,
     /// Set to true when the broker ends.
     stop: watch::Sender<bool>,
+    /// Why nothing becomes durable any more.
+    failed: watch::Receiver<Option<Fault>>,
     /// Closes when the last task has ended.
     ended: mpsc::Receiver<()>,
 }
@@ -79,6 +84,18 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// Why a broker could not go on, in one sentence.
+#[derive(Clone, Debug)]
+pub struct Fault(String);
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Fault {}
+
 /// Why a broker did not end in order.
 #[derive(Debug)]
 pub struct ShutdownError(String);
@@ -95,32 +112,45 @@ impl Broker {
     /// Starts a broker in the current tokio runtime. When this returns, clients can connect.
     ///
     /// # Errors
-    /// If it cannot listen where it should.
+    /// If it cannot listen where it should, or not have its directory.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (alive, ended) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
         #[cfg(feature = "management")]
-        let is_blank = config.definitions.is_some();
+        let with_defaults = config.definitions.is_none();
         #[cfg(not(feature = "management"))]
-        let is_blank = false;
-        let node = if is_blank { Node::blank } else { Node::new };
+        let with_defaults = true;
+        // Before anything is read: what has a time to live goes on to age meanwhile.
+        let (clock, epoch_ms) = (Clock::start(), clock::epoch_ms());
+        let node = disk::node(&config, epoch_ms, with_defaults).await?;
         let shared = Arc::new(Shared {
-            node: Arc::new(node(&config, clock::epoch_s())),
-            clock: Clock::start(),
+            node: Arc::new(node),
+            clock,
             connections: Mutex::default(),
             numbers: AtomicU64::new(0),
             alive: Mutex::new(Some(alive)),
         });
         memory::set_limit(config.memory_limit, &shared.node.alarms);
-        tokio::spawn(memory::run(shared.node.clone(), stopped.clone()));
-        tokio::spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
+        shared.spawn(memory::run(shared.node.clone(), stopped.clone()));
+        shared.spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
+        let (fail, failed) = watch::channel(None);
+        if let Some(storage) = shared.node.storage.clone() {
+            let (watched, mut stopped) = (disk::watch(shared.clone(), storage, fail), stopped.clone());
+            shared.spawn(async move {
+                tokio::select! {
+                    () = watched => {}
+                    _ = stopped.wait_for(|&stopped| stopped) => {}
+                }
+            });
+        }
         #[cfg(feature = "management")]
         shared.load_definitions(&config)?;
+        shared.node.has_begun();
         let mut addresses = vec![];
         for address in &config.amqp {
             let listener = listener::bind(*address, "listen").await?;
             addresses.push(listener.local_addr().map_err(|e| StartError(e.to_string()))?);
-            tokio::spawn(listener::accept(listener, shared.clone(), stopped.clone()));
+            shared.spawn(listener::accept(listener, shared.clone(), stopped.clone()));
         }
         let url = addresses.first().map(|address| url_of(*address, &config));
         #[cfg(feature = "management")]
@@ -130,11 +160,13 @@ impl Broker {
         };
         Ok(Broker {
             shared,
+            data_dir: config.data_dir.as_deref().map(disk::absolute),
             addresses,
             url,
             #[cfg(feature = "management")]
             http,
             stop,
+            failed,
             ended,
         })
     }
@@ -147,6 +179,22 @@ impl Broker {
     /// The URL for clients, with the default user and virtual host; none if the broker listens nowhere.
     pub fn amqp_url(&self) -> Option<&str> {
         self.url.as_deref()
+    }
+
+    /// The directory where everything durable stays; none if the broker keeps everything in memory.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
+    /// Resolves when the broker cannot go on, because its disk has failed: what was published and not confirmed by then is
+    /// refused (basic.nack), connections are closed (541), and nothing but [`Broker::shutdown`] is left to do. What was
+    /// confirmed is there when a broker is started on the directory again. Never resolves for a broker in memory.
+    pub async fn failed(&self) -> Fault {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(fault)) => fault.clone(),
+            _ => std::future::pending().await,
+        }
     }
 
     /// A connection without a socket, within the process: the client's end of a stream that speaks AMQP.
@@ -172,8 +220,11 @@ impl Broker {
         self.stop.send_replace(true);
         self.shared.alive.lock().take();
         self.shared.close_all();
-        let farewell = tokio::time::timeout(FAREWELL_MAX, self.ended.recv());
-        match farewell.await {
+        let farewell = tokio::time::timeout(FAREWELL_MAX, self.ended.recv()).await;
+        if let Some(storage) = &self.shared.node.storage {
+            disk::close(storage).await;
+        }
+        match farewell {
             Ok(_) => Ok(()),
             Err(_) => {
                 let left = self.shared.connections.lock().len();
@@ -198,6 +249,15 @@ impl fmt::Debug for Broker {
 }
 
 impl Shared {
+    /// Runs a task that the broker's end waits for.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let alive = self.alive.lock().clone();
+        tokio::spawn(async move {
+            task.await;
+            drop(alive);
+        });
+    }
+
     /// Serves a connection in a task of its own.
     fn serve(self: &Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         // Nobody is let in any more once the broker ends.
@@ -209,15 +269,22 @@ impl Shared {
         tokio::spawn(async move {
             driver::drive(stream, connection, shared.clock).await;
             shared.connections.lock().remove(&number);
+            // Nothing of the broker is left when its end is told.
+            drop(shared);
             drop(alive);
         });
     }
 
+    /// Closes all connections because the broker ends.
     fn close_all(&self) {
+        self.send_away(&Hard::connection_forced("broker forced connection closure with reason 'shutdown'"));
+    }
+
+    /// Closes all connections.
+    fn send_away(&self, reason: &Hard) {
         let mailboxes: Vec<_> = self.connections.lock().values().cloned().collect();
         for mailbox in mailboxes {
-            let text = "broker forced connection closure with reason 'shutdown'";
-            connection::close(&mailbox, Hard::connection_forced(text));
+            connection::close(&mailbox, reason.clone());
         }
     }
 }

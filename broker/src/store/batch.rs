@@ -10,7 +10,7 @@ use crate::message::Message;
 pub(crate) struct Batch {
     pub(super) bytes: Vec<u8>,
     pub(super) records: u32,
-    /// True if nothing in it is worth a sync of its own.
+    /// True if nothing in it is worth a sync of its own: it has no message.
     pub(super) can_wait: bool,
     scratch: Vec<u8>,
 }
@@ -49,7 +49,6 @@ impl Batch {
         if seqs.peek().is_some() {
             record::put_ack(&mut self.bytes, &mut self.scratch, queue, seqs);
             self.records += 1;
-            self.can_wait = false;
         }
     }
 
@@ -57,7 +56,6 @@ impl Batch {
     pub(crate) fn drop_queue(&mut self, queue: QueueId) {
         record::put_drop(&mut self.bytes, &mut self.scratch, queue);
         self.records += 1;
-        self.can_wait = false;
     }
 
     /// Messages that have been given out for the `deliveries`th time: a hint, which nobody waits for.

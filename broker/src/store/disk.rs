@@ -13,11 +13,14 @@ use std::sync::Arc;
 
 /// A directory.
 pub(crate) trait Disk: Send + Sync {
-    /// Keeps others from the directory, until this is dropped.
+    /// Keeps others from the directory, until `unlock` or until this is dropped.
     ///
     /// # Errors
     /// `ResourceBusy` if another has it.
     fn lock(&self) -> io::Result<()>;
+
+    /// Lets others have it again.
+    fn unlock(&self);
 
     /// The names of its files.
     fn list(&self) -> io::Result<Vec<String>>;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -13,10 +14,25 @@ use super::batch::Batch;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(pub(super) u64);
 
+impl Ticket {
+    /// The next one after it.
+    pub(crate) fn after(ticket: Ticket) -> Self {
+        Ticket(ticket.0 + 1)
+    }
+
+    /// One that never becomes durable: who waits for it hears of the store's failure.
+    pub(crate) const NEVER: Ticket = Ticket(u64::MAX);
+}
+
 /// With more than this on the way, publishers should be held back, in bytes.
 const CONGESTED_BYTES: usize = 32 << 20;
-/// So many hints are worth a block of their own, in bytes.
-const HINT_BYTES_MAX: usize = 1 << 20;
+/// So much that can wait is worth a block of its own, in bytes.
+const IDLE_BYTES_MAX: usize = 1 << 20;
+/// What is handed in and no larger waits for somebody to wait for it, in bytes.
+pub(super) const SMALL_BYTES_MAX: usize = 16 << 10;
+/// So long that waits which nobody waits for: acks and hints, whose messages a crash may deliver again, and messages that
+/// nobody wants confirmed.
+const IDLE_DELAY: Duration = Duration::from_millis(10);
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -33,9 +49,11 @@ pub(super) struct Inbox {
 struct State {
     batches: VecDeque<Batch>,
     last: u64,
-    hint_bytes: usize,
+    idle_bytes: usize,
     is_urgent: bool,
     is_asleep: bool,
+    /// It sleeps until it is woken, and not for a short while only.
+    sleeps_long: bool,
     seal: bool,
     /// Seals that have been asked for and done.
     seals: u64,
@@ -55,12 +73,16 @@ pub(super) struct Orders {
 impl Inbox {
     pub(super) fn submit(&self, batch: Batch) -> Ticket {
         let mut state = self.state.lock();
-        if batch.is_empty() || self.failed.get().is_some() {
+        if self.failed.get().is_some() {
+            return Ticket::NEVER;
+        }
+        if batch.is_empty() {
             return Ticket(state.last);
         }
         self.in_flight.fetch_add(batch.bytes(), Ordering::Relaxed);
-        state.hint_bytes += if batch.can_wait { batch.bytes() } else { 0 };
-        state.is_urgent |= !batch.can_wait || state.hint_bytes > HINT_BYTES_MAX;
+        let can_wait = batch.can_wait || batch.bytes() <= SMALL_BYTES_MAX;
+        state.idle_bytes += if can_wait { batch.bytes() } else { 0 };
+        state.is_urgent |= !can_wait || state.idle_bytes > IDLE_BYTES_MAX;
         state.batches.push_back(batch);
         state.last += 1;
         let ticket = Ticket(state.last);
@@ -70,7 +92,8 @@ impl Inbox {
 
     /// Wakes the writer if there is something for it and it is asleep; nobody calls the system otherwise.
     fn ring(&self, mut state: parking_lot::MutexGuard<'_, State>) {
-        let wake = state.is_asleep && (state.is_urgent || state.seal || state.stop);
+        let is_idle_work = state.sleeps_long && state.idle_bytes > 0;
+        let wake = state.is_asleep && (state.is_urgent || state.seal || state.stop || is_idle_work);
         state.is_asleep &= !wake;
         drop(state);
         if wake {
@@ -110,16 +133,31 @@ impl Inbox {
         self.sealed.notify_all();
     }
 
-    /// Moves what was handed in to `batches`. Waits for something to come if `is_idle`.
-    pub(super) fn take(&self, batches: &mut VecDeque<Batch>, is_idle: bool) -> Orders {
+    /// What has been handed in and not taken, in bytes.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.state.lock().batches.iter().map(Batch::bytes).sum()
+    }
+
+    /// Waits for something to come if `is_idle`.
+    pub(super) fn wait(&self, is_idle: bool) {
         let mut state = self.state.lock();
         while is_idle && !state.is_urgent && !state.seal && !state.stop {
             state.is_asleep = true;
-            self.arrived.wait(&mut state);
+            state.sleeps_long = state.idle_bytes == 0;
+            if state.sleeps_long {
+                self.arrived.wait(&mut state);
+            } else if self.arrived.wait_for(&mut state, IDLE_DELAY).timed_out() {
+                break;
+            }
         }
-        state.is_asleep = false;
+        (state.is_asleep, state.sleeps_long) = (false, false);
+    }
+
+    /// Moves what was handed in to `batches`.
+    pub(super) fn take(&self, batches: &mut VecDeque<Batch>) -> Orders {
+        let mut state = self.state.lock();
         state.is_urgent = false;
-        state.hint_bytes = 0;
+        state.idle_bytes = 0;
         batches.append(&mut state.batches);
         Orders { seal: std::mem::take(&mut state.seal), stop: state.stop }
     }
@@ -167,8 +205,15 @@ impl Inbox {
         if self.durable() >= ticket || self.failed().is_some() {
             drop(waiting);
             waker.wake_by_ref();
-        } else {
-            waiting.push((ticket, waker.clone()));
+            return;
+        }
+        waiting.push((ticket, waker.clone()));
+        drop(waiting);
+        // What somebody waits for cannot wait.
+        let mut state = self.state.lock();
+        if !state.batches.is_empty() {
+            state.is_urgent = true;
+            self.ring(state);
         }
     }
 }

@@ -92,6 +92,8 @@ impl Chunk {
 pub(super) struct QueueIndex {
     chunks: BTreeMap<u64, Chunk>,
     pub(super) live: u64,
+    /// True if a message with a time to live has ever been in it.
+    pub(super) has_expiries: bool,
     /// The highest seq that was ever mentioned, live or not.
     pub(super) top: u64,
 }

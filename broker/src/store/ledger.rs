@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use parking_lot::Condvar;
+
 use super::defect::{Defect, Sabotage};
 use super::disk::DiskFile;
 use super::early::Early;
@@ -79,6 +81,10 @@ pub(super) struct Ledger {
     pub(super) sabotage: Sabotage,
     /// Nothing is freed while somebody copies the segments.
     pub(super) pins: u32,
+    /// The segment that is written to, and the offset up to which it stays.
+    pub(super) stays_to: (u32, u64),
+    /// Rings when that moves.
+    pub(super) stays: Arc<Condvar>,
 }
 
 impl Ledger {
@@ -133,6 +139,7 @@ impl Ledger {
             }
             let queue = self.index.entry(r.queue).or_default();
             queue.top = queue.top.max(r.seq);
+            queue.has_expiries |= r.expires_at_ms != u64::MAX;
             if self.early.has(r.queue, r.seq) {
                 self.dead_on_arrival.push((r.queue, r.seq));
                 continue;
@@ -270,6 +277,17 @@ impl Ledger {
             **number != current && segment.is_sealed && !segment.is_evacuated && !waits && is_wanted
         });
         candidates.min_by_key(|(_, segment)| segment.live_bytes).map(|(number, _)| *number)
+    }
+
+    /// True if the disk is known to have what stands there.
+    pub(super) fn is_durable(&self, at: Location) -> bool {
+        (at.segment, u64::from(at.offset)) < self.stays_to
+    }
+
+    /// A block has been synced.
+    pub(super) fn stays(&mut self, segment: u32, end: u64) {
+        self.stays_to = (segment, end);
+        self.stays.notify_all();
     }
 
     fn any_left(&self, segments: &BTreeSet<u32>) -> bool {

@@ -17,11 +17,11 @@
 //! - [`Store::open`] gives the store and [`Recovered`]: for each known queue how many messages it has and its `next_seq`.
 //!   **A queue must number its arrivals from `next_seq` on**: acks of older messages with the same number may still be in
 //!   the log. Messages are read with [`Store::load`], from seq 0 on and then from behind the last.
-//! - A turn fills a [`Batch`] and hands it in with [`Store::submit`]. It stays once [`Store::durable`] has reached its
-//!   [`Ticket`]; [`Store::wake_when_durable`] says when. All of a batch survives, or nothing.
+//! - A turn fills a [`Batch`] and hands it in with [`MessageStore::submit`]. It stays once [`MessageStore::durable`] has
+//!   reached its [`Ticket`]; [`MessageStore::wake_when_durable`] says when. All of a batch survives, or nothing.
 //! - Each message that was published is acked once, by its seq; an ack may be handed in shortly before its message. Ranges
 //!   may go over seqs that were never published, but not over messages that stay.
-//! - When [`Store::failed`] says something, nothing becomes durable any more, and everybody who waits is woken.
+//! - When [`MessageStore::failed`] says something, nothing becomes durable any more, and everybody who waits is woken.
 //! - [`Store::backup`] copies a store in use, [`inspect`] checks one that is not.
 //! - A queue id is never used again. The queue's metadata is deleted before [`Batch::drop_queue`] is handed in.
 //!
@@ -44,6 +44,7 @@ mod record;
 mod recovery;
 mod replay;
 mod scan;
+mod seqs;
 #[cfg(test)]
 mod simulation;
 mod spares;
@@ -53,15 +54,60 @@ mod thread;
 mod varint;
 mod writer;
 
+#[cfg(test)]
+pub(crate) use disk::simulated::SimulatedDisk;
+
 use std::fmt;
 use std::io;
+use std::task::Waker;
 
 pub(crate) use batch::Batch;
 pub(crate) use inbox::Ticket;
 pub(crate) use inspect::{Report, inspect};
-pub(crate) use reading::{ReadError, Stored};
+pub(crate) use reading::{Outline, ReadError, Stored};
 pub(crate) use record::{QueueId, Ref};
+pub(crate) use seqs::Seqs;
 pub(crate) use thread::Store;
+
+/// What queues and connections ask of a store. [`Store`] is the one that the broker has.
+pub(crate) trait MessageStore: Send + Sync {
+    /// Hands in the records of a turn, which never waits for the disk.
+    fn submit(&self, batch: Batch) -> Ticket;
+
+    /// The last batch that stays, with all before it.
+    fn durable(&self) -> Ticket;
+
+    /// Wakes once when this batch stays, or never will since the store has failed; at once if that is so already.
+    fn wake_when_durable(&self, ticket: Ticket, waker: &Waker);
+
+    /// Writes what was handed in at once, in the caller's thread, if it is little and nobody else is writing: waking another
+    /// thread and being woken by it take longer than the disk does.
+    fn commit_here(&self);
+
+    /// True if so much is on the way to the disk that publishers should be held back.
+    fn is_congested(&self) -> bool;
+
+    /// Why nothing becomes durable any more, if so.
+    fn failed(&self) -> Option<&str>;
+
+    /// From now on nothing becomes durable any more: what was stored could not be read back.
+    fn fail(&self, why: String);
+
+    /// Why there is little room left in the log, if so: the disk is full or does not work. Acks still fit for a while.
+    fn trouble(&self) -> Option<String>;
+
+    /// True if all of these can be read back, whatever happens.
+    fn has(&self, queue: QueueId, seqs: &Seqs) -> bool;
+
+    /// Messages of a queue, which are live, in this order. One is found once its batch is durable, until it is acked.
+    ///
+    /// # Errors
+    /// The disk's, or that a message is damaged.
+    fn fetch(&self, queue: QueueId, seqs: &Seqs) -> Result<Vec<Stored>, ReadError>;
+
+    /// What a queue has, in order, in pieces of at most so many messages and so many bytes.
+    fn outline(&self, queue: QueueId, max: (usize, usize)) -> Vec<Outline>;
+}
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -103,6 +149,8 @@ pub(crate) struct RecoveredQueue {
     pub(crate) messages: u64,
     /// The lowest number for the next arrival.
     pub(crate) next_seq: u64,
+    /// False if none of the messages has a time to live.
+    pub(crate) has_expiries: bool,
 }
 
 /// A part of a file that is not what was written.

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::disk::DiskFile;
 use super::index::Location;
+use super::index::Slot;
 use super::ledger::Ledger;
 use super::record::{QueueId, Record};
+use super::seqs::Seqs;
 use super::spares;
 use crate::message::Message;
 
@@ -17,6 +20,9 @@ use crate::message::Message;
 const GAP_BYTES_MAX: u64 = 64 << 10;
 /// What is read at once, in bytes, unless one message is longer.
 const READ_BYTES_MAX: u64 = 1 << 20;
+
+/// The longest that a block takes to be written. What takes longer never comes.
+const MOVE_MAX: Duration = Duration::from_secs(60);
 
 /// A message as it is in the store.
 #[derive(Clone, Debug)]
@@ -27,6 +33,14 @@ pub(crate) struct Stored {
     /// How often it has been given out; a hint.
     pub(crate) deliveries: u16,
     pub(crate) message: Message,
+}
+
+/// A part of what a queue has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outline {
+    pub(crate) seqs: Seqs,
+    /// What the messages take in the log.
+    pub(crate) bytes: usize,
 }
 
 /// Why a message could not be read.
@@ -67,6 +81,13 @@ struct Wanted {
     file: Arc<dyn DiskFile>,
 }
 
+impl Wanted {
+    fn of(seq: u64, slot: &Slot, ledger: &Ledger) -> Option<Self> {
+        let file = Arc::clone(&ledger.segments.get(&slot.at.segment)?.file);
+        Some(Wanted { seq, at: slot.at, deliveries: slot.deliveries, file })
+    }
+}
+
 /// The messages of a queue from a seq on, in order, at most `count_max` of them and, but for the first, `bytes_max` bytes.
 pub(super) fn load(
     ledger: &Mutex<Ledger>,
@@ -75,6 +96,46 @@ pub(super) fn load(
     (count_max, bytes_max): (usize, usize),
 ) -> Result<Vec<Stored>, ReadError> {
     let wanted = locate(&ledger.lock(), queue, from, (count_max, bytes_max));
+    read_all(ledger, queue, &wanted)
+}
+
+/// These messages of a queue.
+pub(super) fn fetch(ledger: &Mutex<Ledger>, queue: QueueId, seqs: &Seqs) -> Result<Vec<Stored>, ReadError> {
+    let guard = ledger.lock();
+    let index = guard.index.get(&queue);
+    let live = seqs.ranges().flat_map(|range| index.into_iter().flat_map(move |index| index.range(range.clone())));
+    let wanted: Vec<Wanted> = live.filter_map(|(seq, slot)| Wanted::of(seq, slot, &guard)).collect();
+    drop(guard);
+    read_all(ledger, queue, &wanted)
+}
+
+/// True if all of these are durable.
+pub(super) fn has(ledger: &Ledger, queue: QueueId, seqs: &Seqs) -> bool {
+    let Some(index) = ledger.index.get(&queue) else { return seqs.is_empty() };
+    let durable = |range| index.range(range).filter(|(_, slot)| ledger.is_durable(slot.at)).count();
+    seqs.ranges().map(durable).sum::<usize>() == seqs.len()
+}
+
+/// What a queue has, in pieces.
+pub(super) fn outline(ledger: &Ledger, queue: QueueId, (count_max, bytes_max): (usize, usize)) -> Vec<Outline> {
+    let mut pieces: Vec<Outline> = vec![];
+    let mut count = 0;
+    for (seq, slot) in ledger.index.get(&queue).into_iter().flat_map(|index| index.range(0..=u64::MAX)) {
+        let bytes = slot.at.bytes as usize;
+        if pieces.last().is_none_or(|last| count >= count_max || last.bytes + bytes > bytes_max) {
+            pieces.push(Outline::default());
+            count = 0;
+        }
+        if let Some(last) = pieces.last_mut() {
+            last.seqs.push(seq);
+            last.bytes += bytes;
+        }
+        count += 1;
+    }
+    pieces
+}
+
+fn read_all(ledger: &Mutex<Ledger>, queue: QueueId, wanted: &[Wanted]) -> Result<Vec<Stored>, ReadError> {
     let (mut loaded, mut window, mut window_of) = (Vec::with_capacity(wanted.len()), vec![], (0, 0));
     for (n, next) in wanted.iter().enumerate() {
         let (start, end) = (u64::from(next.at.offset), u64::from(next.at.offset) + u64::from(next.at.bytes));
@@ -101,11 +162,7 @@ fn locate(ledger: &Ledger, queue: QueueId, from: u64, (count_max, bytes_max): (u
         bytes += slot.at.bytes as usize;
         before == 0 || bytes <= bytes_max
     });
-    let wanted = within.filter_map(|(seq, slot)| {
-        let file = Arc::clone(&ledger.segments.get(&slot.at.segment)?.file);
-        Some(Wanted { seq, at: slot.at, deliveries: slot.deliveries, file })
-    });
-    wanted.collect()
+    within.filter_map(|(seq, slot)| Wanted::of(seq, slot, ledger)).collect()
 }
 
 /// How far to read for the first of these, so that those that stand close behind it come along.
@@ -143,10 +200,22 @@ fn read(mut record: &[u8], queue: QueueId, wanted: &Wanted) -> Option<Stored> {
 fn again(ledger: &Mutex<Ledger>, queue: QueueId, missed: &Wanted) -> Result<Option<Stored>, ReadError> {
     let mut missed_at = missed.at;
     loop {
-        let Some(next) = locate(&ledger.lock(), queue, missed.seq, (1, 0)).pop() else { return Ok(None) };
+        let mut guard = ledger.lock();
+        let Some(next) = locate(&guard, queue, missed.seq, (1, 0)).pop() else { return Ok(None) };
         if next.seq != missed.seq {
             return Ok(None);
         }
+        let is_on_its_way = !guard.is_durable(next.at);
+        if is_on_its_way {
+            // It is being moved: the index knows its new place before the disk does.
+            let stays = Arc::clone(&guard.stays);
+            if stays.wait_for(&mut guard, MOVE_MAX).timed_out() {
+                let text = "a message that is being moved does not arrive";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text).into());
+            }
+            continue;
+        }
+        drop(guard);
         if next.at == missed_at {
             let file = spares::segment_name(next.at.segment);
             return Err(ReadError::Corrupt { file, offset: next.at.offset.into() });

@@ -104,6 +104,7 @@ fn settle(
     let file = disk.open(&name)?;
     let current = Current { number, bytes: file.bytes()?, file, offset: 0 };
     reader.ledger.segments.insert(number, current.as_segment());
+    reader.ledger.stays(number, 0);
     let (ledger, lsn) = (Arc::new(Mutex::new(reader.ledger)), reader.lsn + 1);
     Ok(Writer::new((disk, Arc::new(spares)), ledger, (uuid, lsn), current))
 }

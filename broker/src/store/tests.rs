@@ -3,12 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::SystemTime;
 
-use super::{Batch, OpenError, Options, QueueId, Recovered, Ref, Store, Ticket, inspect};
+use super::{Batch, MessageStore, OpenError, Options, QueueId, Recovered, Ref, Store, Ticket, inspect};
 use crate::message::Message;
 
 const QUEUE: QueueId = QueueId(1);
@@ -47,20 +45,9 @@ fn ack(seqs: std::ops::RangeInclusive<u64>) -> Batch {
     batch
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 /// Waits until the batch stays.
 fn wait(store: &Store, ticket: Ticket) {
-    store.wake_when_durable(ticket, &Waker::from(Arc::new(Unpark(thread::current()))));
-    while store.durable() < ticket && store.failed().is_none() {
-        thread::park();
-    }
+    store.wait(ticket);
     assert_eq!(store.failed(), None);
 }
 

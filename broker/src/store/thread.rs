@@ -14,20 +14,24 @@ use super::backup;
 use super::batch::Batch;
 use super::disk::Disk;
 use super::disk::real::RealDisk;
-use super::inbox::{Inbox, Orders, Ticket};
+use super::inbox::{Inbox, Orders, SMALL_BYTES_MAX, Ticket};
 use super::ledger::Ledger;
-use super::reading::{self, ReadError, Stored};
+use super::reading::{self, Outline, ReadError, Stored};
 use super::recovery::{self, Findings};
 use super::spares::Spares;
 use super::writer::Writer;
-use super::{OpenError, Options, QueueId, Recovered};
+use super::{MessageStore, OpenError, Options, QueueId, Recovered, Seqs};
 
 /// After a segment could not be made ready, it is tried again so much later.
 const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// A block of more than this is written by the writer's thread, in bytes.
+const HERE_BYTES_MAX: usize = SMALL_BYTES_MAX;
+
 /// An open store. It ends when it is dropped, after what was handed in has been written.
 pub(crate) struct Store {
     inbox: Arc<Inbox>,
+    desk: Arc<Mutex<Desk>>,
     disk: Arc<dyn Disk>,
     ledger: Arc<Mutex<Ledger>>,
     spares: Arc<Spares>,
@@ -72,52 +76,26 @@ impl Store {
             spares: Arc::clone(&writer.spares),
             helper: Arc::default(),
             threads: Mutex::default(),
+            desk: Arc::new(Mutex::new(Desk {
+                writer,
+                batches: VecDeque::new(),
+                done: Ticket::default(),
+                has_ended: false,
+            })),
         };
-        let started = store.start(writer);
+        let started = store.start();
         started.map_err(|error| OpenError::io("start a thread", error))?;
         Ok((store, recovered))
     }
 
-    fn start(&self, writer: Writer) -> io::Result<()> {
-        let (inbox, helper) = (Arc::clone(&self.inbox), Arc::clone(&self.helper));
+    fn start(&self) -> io::Result<()> {
+        let (desk, inbox, helper) = (Arc::clone(&self.desk), Arc::clone(&self.inbox), Arc::clone(&self.helper));
         let thread = thread::Builder::new().name("store".into());
-        self.threads.lock().push(thread.spawn(move || write(writer, &inbox, &helper))?);
+        self.threads.lock().push(thread.spawn(move || write(&desk, &inbox, &helper))?);
         let (spares, helper) = (Arc::clone(&self.spares), Arc::clone(&self.helper));
         let thread = thread::Builder::new().name("store-prepare".into());
         self.threads.lock().push(thread.spawn(move || prepare(&spares, &helper))?);
         Ok(())
-    }
-
-    /// Hands in the records of a turn, which never waits for the disk.
-    pub(crate) fn submit(&self, batch: Batch) -> Ticket {
-        self.inbox.submit(batch)
-    }
-
-    /// The last batch that stays, with all before it.
-    #[inline]
-    pub(crate) fn durable(&self) -> Ticket {
-        self.inbox.durable()
-    }
-
-    /// Wakes once when this batch stays, or never will since the store has failed; at once if that is so already.
-    pub(crate) fn wake_when_durable(&self, ticket: Ticket, waker: &Waker) {
-        self.inbox.wake_when_durable(ticket, waker);
-    }
-
-    /// True if so much is on the way to the disk that publishers should be held back.
-    #[inline]
-    pub(crate) fn is_congested(&self) -> bool {
-        self.inbox.is_congested()
-    }
-
-    /// Why nothing becomes durable any more, if so.
-    pub(crate) fn failed(&self) -> Option<&str> {
-        self.inbox.failed()
-    }
-
-    /// Why there is little room left in the log, if so: the disk is full or does not work. Acks still fit for a while.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.spares.trouble()
     }
 
     /// The messages of a queue from a seq on, in order: at most `count_max` and, but for the first, `bytes_max` bytes.
@@ -157,7 +135,22 @@ impl Store {
         backup::copy(&*self.disk, &segments, &RealDisk::open(target)?, target)
     }
 
-    /// Writes what was handed in, and ends.
+    /// Waits until a batch stays, or never will.
+    #[cfg(test)]
+    pub(crate) fn wait(&self, ticket: Ticket) {
+        struct Unpark(thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        self.inbox.wake_when_durable(ticket, &Waker::from(Arc::new(Unpark(thread::current()))));
+        while self.inbox.durable() < ticket && self.inbox.failed().is_none() {
+            thread::park();
+        }
+    }
+
+    /// Writes what was handed in, and ends: the directory is anybody's then.
     pub(crate) fn close(&self) {
         self.inbox.order(Orders { stop: true, ..Orders::default() });
         *self.helper.stop.lock() = true;
@@ -166,6 +159,59 @@ impl Store {
             // A thread that has panicked has said so.
             let _ = thread.join();
         }
+        self.disk.unlock();
+    }
+}
+
+impl MessageStore for Store {
+    fn submit(&self, batch: Batch) -> Ticket {
+        self.inbox.submit(batch)
+    }
+
+    #[inline]
+    fn durable(&self) -> Ticket {
+        self.inbox.durable()
+    }
+
+    fn wake_when_durable(&self, ticket: Ticket, waker: &Waker) {
+        self.inbox.wake_when_durable(ticket, waker);
+    }
+
+    #[inline]
+    fn is_congested(&self) -> bool {
+        self.inbox.is_congested()
+    }
+
+    fn commit_here(&self) {
+        let Some(mut desk) = self.desk.try_lock() else { return };
+        let bytes = self.inbox.waiting_bytes();
+        if bytes <= HERE_BYTES_MAX && desk.is_idle() && !desk.has_ended && desk.writer.has_room_for(bytes) {
+            desk.work_or_fail(&self.inbox, &self.helper);
+        }
+    }
+
+    fn failed(&self) -> Option<&str> {
+        self.inbox.failed()
+    }
+
+    fn fail(&self, why: String) {
+        self.inbox.fail(why);
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.spares.trouble()
+    }
+
+    fn has(&self, queue: QueueId, seqs: &Seqs) -> bool {
+        reading::has(&self.ledger.lock(), queue, seqs)
+    }
+
+    fn fetch(&self, queue: QueueId, seqs: &Seqs) -> Result<Vec<Stored>, ReadError> {
+        reading::fetch(&self.ledger, queue, seqs)
+    }
+
+    fn outline(&self, queue: QueueId, (count_max, bytes_max): (usize, usize)) -> Vec<Outline> {
+        reading::outline(&self.ledger.lock(), queue, (count_max, bytes_max))
     }
 }
 
@@ -177,11 +223,19 @@ impl Drop for Store {
 
 fn recovered(ledger: &Ledger, findings: Findings) -> Recovered {
     let (messages, bytes) = ledger.live();
-    let mut queues: Vec<_> = ledger.index.iter().map(|(id, queue)| (*id, queue.live, queue.next_seq())).collect();
-    queues.sort_unstable();
-    let queues = queues.into_iter().map(|(id, messages, next_seq)| super::RecoveredQueue { id, messages, next_seq });
+    let mut queues: Vec<_> = ledger
+        .index
+        .iter()
+        .map(|(id, queue)| super::RecoveredQueue {
+            id: *id,
+            messages: queue.live,
+            next_seq: queue.next_seq(),
+            has_expiries: queue.has_expiries,
+        })
+        .collect();
+    queues.sort_unstable_by_key(|queue| queue.id);
     Recovered {
-        queues: queues.collect(),
+        queues,
         messages,
         bytes,
         segments: findings.segments,
@@ -190,32 +244,70 @@ fn recovered(ledger: &Ledger, findings: Findings) -> Recovered {
     }
 }
 
-/// The writer's life.
-fn write(mut writer: Writer, inbox: &Inbox, helper: &Helper) {
-    let (mut batches, mut done) = (VecDeque::new(), Ticket::default());
-    let sum = |batches: &VecDeque<Batch>| batches.iter().map(Batch::bytes).sum::<usize>();
-    let mut written = || loop {
-        let is_idle = batches.is_empty() && !writer.has_work();
-        let orders = inbox.take(&mut batches, is_idle);
-        let bytes = sum(&batches);
-        done.0 += writer.commit(&mut batches)? as u64;
-        inbox.done(done, bytes - sum(&batches));
+/// Where blocks are written: by the writer's thread, or by who hands in so little that waking that would take longer.
+struct Desk {
+    writer: Writer,
+    /// What was taken from the inbox and is not written.
+    batches: VecDeque<Batch>,
+    done: Ticket,
+    has_ended: bool,
+}
+
+impl Desk {
+    /// True if nothing is left to do but what comes.
+    fn is_idle(&self) -> bool {
+        self.batches.is_empty() && !self.writer.has_work()
+    }
+
+    /// Writes a block, if there is anything for one.
+    fn work(&mut self, inbox: &Inbox, helper: &Helper) -> io::Result<()> {
+        let sum = |batches: &VecDeque<Batch>| batches.iter().map(Batch::bytes).sum::<usize>();
+        let orders = inbox.take(&mut self.batches);
+        let bytes = sum(&self.batches);
+        self.done.0 += self.writer.commit(&mut self.batches)? as u64;
+        inbox.done(self.done, bytes - sum(&self.batches));
         if orders.seal {
-            writer.switch(0)?;
+            self.writer.switch(0)?;
             inbox.has_sealed();
         }
-        if writer.spares.is_short() {
+        if self.writer.spares.is_short() {
             helper.rang.notify_one();
         }
-        if orders.stop && batches.is_empty() && writer.moves.is_empty() {
-            return writer.seal();
+        if orders.stop && self.batches.is_empty() && self.writer.moves.is_empty() {
+            self.has_ended = true;
+            return self.writer.seal();
         }
-    };
-    let ended: io::Result<()> = written();
-    if let Err(error) = ended {
-        inbox.fail(format!("the message store cannot be written: {error}"));
+        Ok(())
     }
-    inbox.end();
+
+    /// The same; after an error nothing becomes durable any more.
+    fn work_or_fail(&mut self, inbox: &Inbox, helper: &Helper) {
+        if let Err(error) = self.work(inbox, helper) {
+            inbox.fail(format!("the message store cannot be written: {error}"));
+            self.has_ended = true;
+        }
+        if self.has_ended {
+            inbox.end();
+        }
+    }
+}
+
+/// The writer's life.
+fn write(desk: &Mutex<Desk>, inbox: &Inbox, helper: &Helper) {
+    loop {
+        let (is_idle, has_ended) = {
+            let desk = desk.lock();
+            (desk.is_idle(), desk.has_ended)
+        };
+        if has_ended {
+            return;
+        }
+        inbox.wait(is_idle);
+        let mut desk = desk.lock();
+        if !desk.has_ended {
+            desk.work_or_fail(inbox, helper);
+        }
+    }
 }
 
 /// Makes segments ready as long as there are too few.

@@ -94,6 +94,11 @@ impl Writer {
         }
     }
 
+    /// True if a block of that much does not need another segment.
+    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+        block::padded(HEADER + bytes) <= self.current.room()
+    }
+
     /// True if a block should be written even if nobody hands anything in.
     pub(super) fn has_work(&self) -> bool {
         !self.moves.is_empty() || self.evacuation.is_some()
@@ -160,6 +165,7 @@ impl Writer {
         self.current.file.write_at(self.current.offset, &self.buffer)?;
         self.sync_block()?;
         self.current.offset += self.buffer.len() as u64;
+        self.ledger.lock().stays(self.current.number, self.current.offset);
         self.lsn += 1;
         if self.buffer.capacity() > BUFFER_BYTES_MAX {
             self.buffer = vec![];

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use leveret_spec::Table;
 
-use super::{ByDestination, Vhost};
+use super::topology::Topology;
+use super::{Vhost, records};
+use crate::catalog;
 use crate::exchange::{self, Binding, Destination, DestinationId, Exchange, Kind};
 use crate::failure::Soft;
 
@@ -32,7 +34,7 @@ impl Vhost {
         }
         permitted(&destination)?;
         let binding = Arc::new(Binding { destination, key: key.into(), arguments: arguments.into() });
-        let mut topology = self.topology.lock();
+        let mut topology = self.topology();
         // An end may have gone since it was looked up; a binding must not outlive it.
         self.exchange(&source.name)?;
         match &binding.destination {
@@ -40,6 +42,7 @@ impl Vhost {
             Destination::Exchange(exchange) => self.exchange(&exchange.name).map(drop)?,
         }
         if source.bind(binding.clone()) {
+            topology.keep_binding(&source, &binding);
             topology.entry(binding.destination.id()).or_default().push((source, binding));
             self.topology_changed();
         }
@@ -59,12 +62,13 @@ impl Vhost {
     ) -> Result<(), Soft> {
         let Ends { source, destination } = ends;
         let binding = Binding { destination, key: key.into(), arguments: arguments.into() };
-        let mut topology = self.topology.lock();
+        let mut topology = self.topology();
         if !source.has(&binding) {
             return Ok(());
         }
         permitted(&binding.destination)?;
         source.unbind(&binding);
+        topology.forget_binding(&source, &binding);
         let id = binding.destination.id();
         if let Some(sources) = topology.get_mut(&id) {
             sources.retain(|(_, other)| **other != binding);
@@ -79,21 +83,46 @@ impl Vhost {
 
     /// The bindings that lead to a destination, with the exchanges that hold them.
     pub(crate) fn bindings_to(&self, destination: &DestinationId) -> Vec<(Arc<Exchange>, Arc<Binding>)> {
-        self.topology.lock().get(destination).cloned().unwrap_or_default()
+        self.topology().get(destination).cloned().unwrap_or_default()
     }
 
     /// Removes every binding that leads to a destination.
-    pub(super) fn remove_bindings_to(&self, destination: &DestinationId, topology: &mut ByDestination) {
+    pub(super) fn remove_bindings_to(&self, destination: &DestinationId, topology: &mut Topology<'_>) {
         for (source, binding) in topology.remove(destination).unwrap_or_default() {
             source.unbind(&binding);
+            topology.forget_binding(&source, &binding);
             self.remove_if_abandoned(&source, topology);
         }
     }
 
     /// An auto-delete exchange goes with its last binding.
-    fn remove_if_abandoned(&self, exchange: &Arc<Exchange>, topology: &mut ByDestination) {
+    fn remove_if_abandoned(&self, exchange: &Arc<Exchange>, topology: &mut Topology<'_>) {
         if exchange.declaration.auto_delete && exchange.is_unused() && self.exchanges.contains_key(&*exchange.name) {
             self.remove_exchange(exchange, topology);
         }
     }
+}
+
+impl Topology<'_> {
+    /// A binding stays if both of its ends do.
+    fn keep_binding(&mut self, source: &Exchange, binding: &Binding) {
+        if is_durable(source, binding) {
+            let name = records::BindingName::of(&source.name, binding);
+            self.keep(catalog::Kind::Binding, &name.parts(), || records::of_binding(binding));
+        }
+    }
+
+    pub(super) fn forget_binding(&mut self, source: &Exchange, binding: &Binding) {
+        if is_durable(source, binding) {
+            self.forget(catalog::Kind::Binding, &records::BindingName::of(&source.name, binding).parts());
+        }
+    }
+}
+
+fn is_durable(source: &Exchange, binding: &Binding) -> bool {
+    let destination = match &binding.destination {
+        Destination::Queue(queue) => queue.id().is_some(),
+        Destination::Exchange(exchange) => exchange.declaration.durable,
+    };
+    source.declaration.durable && destination
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ByDestination, Vhost, equivalence};
+use super::topology::Topology;
+use super::{Vhost, equivalence, records};
+use crate::catalog::Kind;
 use crate::exchange::{Declaration, DestinationId, Exchange, RESERVED_PREFIX};
 use crate::failure::Soft;
 
@@ -12,7 +14,7 @@ impl Vhost {
     /// # Errors
     /// 403 for a reserved name, 406 for one that differs, or one too many.
     pub(crate) fn declare_exchange(&self, name: &str, declaration: Declaration) -> Result<(), Soft> {
-        let _topology = self.topology.lock();
+        let mut topology = self.topology();
         if let Ok(existing) = self.exchange(name) {
             return equivalence::check_exchange(&existing, &declaration);
         }
@@ -23,7 +25,10 @@ impl Vhost {
             let place = format!("exchange '{name}' in vhost '{}'", self.name);
             Soft::precondition_failed(format!("cannot declare {place}: exchange limit of {most} is reached"))
         })?;
-        self.insert_exchange(name, declaration);
+        let exchange = self.insert_exchange(name, declaration);
+        if exchange.declaration.durable {
+            topology.keep(Kind::Exchange, &[name.as_bytes()], || records::of_exchange(&exchange.declaration));
+        }
         self.topology_changed();
         Ok(())
     }
@@ -37,7 +42,7 @@ impl Vhost {
             let place = format!("exchange '{name}' in vhost '{}'", self.name);
             return Err(Soft::access_refused(format!("deletion of system {place} not allowed")));
         }
-        let mut topology = self.topology.lock();
+        let mut topology = self.topology();
         let Ok(exchange) = self.exchange(name) else { return Ok(()) };
         if if_unused && !exchange.is_unused() {
             return Err(Soft::precondition_failed(format!("{exchange} in use")));
@@ -48,11 +53,15 @@ impl Vhost {
     }
 
     /// Removes an exchange, the bindings from it and to it, and exchanges that live only as long as they have bindings.
-    pub(super) fn remove_exchange(&self, exchange: &Arc<Exchange>, topology: &mut ByDestination) {
+    pub(super) fn remove_exchange(&self, exchange: &Arc<Exchange>, topology: &mut Topology<'_>) {
         if self.exchanges.remove(&*exchange.name).is_some() {
             self.census.exchanges.remove(1);
         }
+        if exchange.declaration.durable {
+            topology.forget(Kind::Exchange, &[exchange.name.as_bytes()]);
+        }
         for binding in exchange.take_bindings() {
+            topology.forget_binding(exchange, &binding);
             let destination = binding.destination.id();
             if let Some(sources) = topology.get_mut(&destination) {
                 sources.retain(|(_, other)| !Arc::ptr_eq(other, &binding));

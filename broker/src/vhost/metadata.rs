@@ -1,6 +1,7 @@
 //! What is said about a virtual host, and how much may be in it.
 
 use super::Vhost;
+use crate::catalog::Kind;
 
 /// What an administrator can change about a virtual host.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +22,10 @@ impl Vhost {
     }
 
     pub(crate) fn change_metadata(&self, change: impl FnOnce(&mut Metadata)) {
-        change(&mut self.metadata.write());
+        let mut topology = self.topology();
+        let mut metadata = self.metadata.write();
+        change(&mut metadata);
+        topology.keep(Kind::Vhost, &[], || metadata.record());
     }
 
     /// The bound on its queues.

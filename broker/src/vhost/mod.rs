@@ -1,6 +1,7 @@
 //! A virtual host: the names of exchanges and queues, and the bindings between them.
 //!
-//! Names are found without a common lock. Changes to the topology take `topology` first; then, in this order, an entry of
+//! Names are found without a common lock. Changes to the topology, to policies and to what is
+//! said about the virtual host take `topology` first, which records them too; then, in this order, an entry of
 //! the name maps, an exchange's bindings, a queue's state. Routes that connections remember are good as long as
 //! `generation` stands still.
 
@@ -12,10 +13,12 @@ mod exchanges;
 mod metadata;
 mod policies;
 mod queues;
+mod records;
+mod recovery;
 mod replies;
 mod routing;
+mod topology;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -23,10 +26,11 @@ use dashmap::DashMap;
 use leveret_spec::TableBuf;
 use parking_lot::{Mutex, RwLock};
 
-use crate::exchange::{self, Binding, DestinationId, Exchange};
+use crate::exchange::{self, Exchange};
 use crate::failure::Soft;
 use crate::policy::{Policies, Target};
 use crate::queue::{Queue, Timers};
+use crate::storage::Storage;
 
 pub(crate) use bindings::Ends;
 pub(crate) use census::Census;
@@ -47,20 +51,19 @@ pub(crate) struct Vhost {
     /// True while the firehose is on.
     traced: AtomicBool,
     timers: Arc<Timers>,
+    /// Where what is durable stays; without it, everything is in memory.
+    storage: Option<Storage>,
     census: Arc<Census>,
-    topology: Mutex<ByDestination>,
+    topology: Mutex<topology::State>,
     generation: AtomicU64,
 }
 
 /// Where the firehose comes out.
 pub(crate) const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
-/// The bindings that lead to a queue or exchange, with the exchange that holds them.
-type ByDestination = HashMap<DestinationId, Vec<(Arc<Exchange>, Arc<Binding>)>>;
-
 impl Vhost {
     /// A virtual host with the predeclared exchanges.
-    pub(crate) fn new(name: &str, timers: Arc<Timers>, census: Arc<Census>) -> Self {
+    pub(crate) fn new(name: &str, timers: Arc<Timers>, census: Arc<Census>, storage: Option<Storage>) -> Self {
         let vhost = Vhost {
             name: name.into(),
             exchanges: DashMap::new(),
@@ -70,6 +73,7 @@ impl Vhost {
             metadata: RwLock::default(),
             traced: AtomicBool::new(false),
             timers,
+            storage,
             census,
             topology: Mutex::default(),
             generation: AtomicU64::new(0),

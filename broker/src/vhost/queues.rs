@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use leveret_spec::ShortBytes;
 
-use super::{Vhost, equivalence};
+use super::topology::Topology;
+use super::{Vhost, equivalence, records};
+use crate::catalog::Kind;
 use crate::exchange::{DestinationId, RESERVED_PREFIX};
 use crate::failure::Soft;
 use crate::queue::{self, Declaration, Queue, Settings, Turn};
+use crate::store::QueueId;
 use crate::time::Moment;
 
 /// What has to hold for a queue to be deleted.
@@ -34,13 +37,13 @@ impl Vhost {
             return Err(Soft::access_refused(format!("queue name '{name}' contains reserved prefix 'amq.*'")));
         }
         let declaration = self.with_default_type(declaration);
-        let _topology = self.topology.lock();
+        let mut topology = self.topology();
         if let Ok(existing) = self.queue(name) {
             equivalence::check_queue(&existing, &declaration)?;
             existing.renew(now);
             return Ok((existing, false));
         }
-        self.create_queue(name, declaration, now).map(|queue| (queue, true))
+        self.create_queue(name, declaration, &mut topology, now).map(|queue| (queue, true))
     }
 
     /// A declaration that names no type gets the virtual host's, unless its queue may end by itself.
@@ -69,25 +72,59 @@ impl Vhost {
         now: Moment,
     ) -> Result<Option<Arc<Queue>>, Soft> {
         queue::check_unnamed(&declaration)?;
-        let _topology = self.topology.lock();
+        let mut topology = self.topology();
         if self.queues.contains_key(name) {
             return Ok(None);
         }
-        self.create_queue(name, declaration, now).map(Some)
+        self.create_queue(name, declaration, &mut topology, now).map(Some)
     }
 
-    fn create_queue(&self, name: &str, declaration: Declaration, now: Moment) -> Result<Arc<Queue>, Soft> {
+    fn create_queue(
+        &self,
+        name: &str,
+        declaration: Declaration,
+        topology: &mut Topology<'_>,
+        now: Moment,
+    ) -> Result<Arc<Queue>, Soft> {
         let place = format!("queue '{name}' in vhost '{}'", self.name);
         let settings = Settings::of(declaration.arguments.as_table(), &place)?;
         self.take_in_queue(name)?;
         queue::check_properties(&declaration, &place).inspect_err(|_| self.census.queues.remove(1))?;
+        let id = self.new_queue_id(&declaration).inspect_err(|_| self.census.queues.remove(1))?;
+        if let Some(id) = id {
+            topology.keep(Kind::Queue, &[name.as_bytes()], || records::of_queue(&declaration, id));
+        }
+        Ok(self.insert_queue(name, declaration, settings, id, &mut Turn::at(now)))
+    }
+
+    /// A number for a queue that stays: one that is durable and belongs to no connection.
+    fn new_queue_id(&self, declaration: &Declaration) -> Result<Option<QueueId>, Soft> {
+        match &self.storage {
+            Some(storage) if declaration.durable && declaration.owner.is_none() => {
+                let id = storage.catalog.new_queue_id();
+                id.map(Some).ok_or_else(|| Soft::precondition_failed("the disk does not keep up with new queues"))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn insert_queue(
+        &self,
+        name: &str,
+        declaration: Declaration,
+        settings: Settings,
+        id: Option<QueueId>,
+        turn: &mut Turn,
+    ) -> Arc<Queue> {
         let name: Arc<str> = name.into();
-        let queue = Queue::new(name.clone(), self.name.clone(), declaration, settings, self.timers.clone(), now);
+        let (vhost, timers) = (self.name.clone(), self.timers.clone());
+        let log = id.zip(self.storage.as_ref()).map(|(id, storage)| storage.log(id));
+        let queue = Queue::new(name.clone(), vhost, declaration, settings, timers, turn.now, log);
         let applied = self.policies.read().effective(queue.policy_target(), &name);
-        queue.apply_policy(applied, &mut Turn::at(now));
+        queue.apply_policy(applied, turn);
         self.queues.insert(name, queue.clone());
         self.topology_changed();
-        Ok(queue)
+        queue
     }
 
     /// Counts a new queue, if there may be another one here and in all virtual hosts together.
@@ -113,7 +150,7 @@ impl Vhost {
         condition: DeleteCondition,
         turn: &mut Turn,
     ) -> Result<usize, Soft> {
-        let mut topology = self.topology.lock();
+        let mut topology = self.topology();
         let check = |ready: usize, consumers: usize| {
             if condition.empty && ready > 0 {
                 return Err(Soft::precondition_failed(format!("{queue} not empty")));
@@ -129,7 +166,15 @@ impl Vhost {
         }
         self.replies.remove(&*queue.name);
         self.remove_bindings_to(&DestinationId::Queue(queue.name.clone()), &mut topology);
+        let is_kept = queue.id().filter(|_| topology.is_recorded());
+        if is_kept.is_some() {
+            topology.forget(Kind::Queue, &[queue.name.as_bytes()]);
+        }
         self.topology_changed();
+        drop(topology);
+        if let Some((id, storage)) = is_kept.zip(self.storage.as_ref()) {
+            storage.forget_queue(id);
+        }
         Ok(ready)
     }
 }

@@ -25,7 +25,7 @@ impl Vhost {
         let name: Arc<str> = name.into();
         let declaration = Declaration { auto_delete: true, ..Declaration::default() };
         let timers = self.timers.clone();
-        let queue = Queue::new(name.clone(), self.name.clone(), declaration, Settings::default(), timers, now);
+        let queue = Queue::new(name.clone(), self.name.clone(), declaration, Settings::default(), timers, now, None);
         self.replies.insert(name, queue.clone());
         self.topology_changed();
         queue

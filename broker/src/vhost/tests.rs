@@ -9,7 +9,7 @@ use crate::queue::{self, ConnectionId, Turn};
 use crate::time::Moment;
 
 fn vhost() -> Vhost {
-    Vhost::new("/", Arc::default(), Arc::default())
+    Vhost::new("/", Arc::default(), Arc::default(), None)
 }
 
 fn exchange(vhost: &Vhost, name: &str, kind: Kind, auto_delete: bool, arguments: TableBuf) -> Arc<Exchange> {
@@ -87,7 +87,7 @@ fn deleting_a_queue_ends_its_bindings_and_exchanges_that_live_by_them() {
     vhost.delete_queue(&q, DeleteCondition::default(), &mut Turn::default()).unwrap();
     assert_eq!(vhost.exchange("x").map(drop).unwrap_err().code, ReplyCode::NotFound);
     assert_eq!(vhost.exchange("y").map(drop).unwrap_err().code, ReplyCode::NotFound);
-    assert!(vhost.topology.lock().is_empty());
+    assert!(vhost.topology().is_empty());
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn reserved_names_are_the_brokers_own() {
 fn all_virtual_hosts_count_together() {
     // Seven exchanges are there from the start, in each.
     let census = Arc::new(Census::new(Some(2), Some(15)));
-    let [one, two] = ["one", "two"].map(|name| Vhost::new(name, Arc::default(), census.clone()));
+    let [one, two] = ["one", "two"].map(|name| Vhost::new(name, Arc::default(), census.clone(), None));
     let declare = |vhost: &Vhost, name| {
         let declared = vhost.declare_queue(name, Default::default(), Moment::default()).map(drop);
         declared.map_err(|refused| refused.text)
@@ -184,7 +184,7 @@ fn all_virtual_hosts_count_together() {
 
 #[test]
 fn what_is_refused_for_its_properties_is_not_counted() {
-    let vhost = Vhost::new("/", Arc::default(), Arc::new(Census::new(Some(1), None)));
+    let vhost = Vhost::new("/", Arc::default(), Arc::new(Census::new(Some(1), None)), None);
     let arguments = || TableBuf::new().with("x-queue-type", "quorum").unwrap();
     let transient = queue::Declaration { arguments: arguments(), ..Default::default() };
     let refused = vhost.declare_queue("q", transient, Moment::default()).map(drop).unwrap_err();

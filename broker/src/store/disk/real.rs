@@ -46,6 +46,11 @@ impl Disk for RealDisk {
         })
     }
 
+    fn unlock(&self) {
+        // What cannot be unlocked is when it is dropped.
+        let _ = self.lock.unlock();
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
         names.collect()

@@ -268,6 +268,10 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
+    fn unlock(&self) {
+        self.0.lock().is_locked = false;
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.0.lock().seen.keys().cloned().collect())
     }

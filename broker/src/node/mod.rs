@@ -1,5 +1,9 @@
 //! What all connections of one broker share: virtual hosts, users, limits, and who the broker says it is.
 
+mod recovery;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,13 +12,15 @@ use parking_lot::Mutex;
 
 use crate::alarms::Alarms;
 use crate::auth::{PasswordHash, Permission, User, Users};
+use crate::catalog::{Catalog, Change, Key, Kind};
 use crate::config::{Config, Identity, Limits};
 use crate::entropy::Entropy;
 use crate::queue::{ConnectionId, Queue, Timers, Turn};
 use crate::roster::Roster;
+use crate::storage::Storage;
+use crate::store::MessageStore;
 use crate::time::Moment;
-
-use crate::vhost::{Census, DeleteCondition, Vhost};
+use crate::vhost::{Census, DeleteCondition, Metadata, Vhost};
 
 /// The only node's name.
 pub(crate) const NAME: &str = "leveret@localhost";
@@ -29,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) roster: Arc<Roster>,
     /// The broker's start, in seconds since 1970.
     pub(crate) epoch_s: u64,
+    /// Where what is durable stays; without it, everything is in memory.
+    pub(crate) storage: Option<Storage>,
     vhosts: DashMap<Arc<str>, Arc<Vhost>>,
     census: Arc<Census>,
     connections: AtomicU64,
@@ -38,7 +46,7 @@ pub(crate) struct Node {
 
 impl Node {
     /// A broker without any user or virtual host.
-    pub(crate) fn blank(config: &Config, epoch_s: u64) -> Self {
+    pub(crate) fn blank(config: &Config, epoch_s: u64, storage: Option<Storage>) -> Self {
         Node {
             identity: config.identity.clone(),
             limits: config.limits.clone(),
@@ -48,6 +56,7 @@ impl Node {
             timers: Arc::default(),
             roster: Arc::default(),
             epoch_s,
+            storage,
             vhosts: DashMap::new(),
             census: Arc::new(Census::new(config.limits.queues_max, config.limits.exchanges_max)),
             connections: AtomicU64::new(0),
@@ -55,16 +64,31 @@ impl Node {
         }
     }
 
-    /// A broker with its first user, who may do everything in its first virtual host.
+    /// A broker in memory with its first user, who may do everything in its first virtual host.
     pub(crate) fn new(config: &Config, epoch_s: u64) -> Self {
-        let node = Node::blank(config, epoch_s);
-        node.insert_vhost(&config.default_vhost);
-        node.change_user(&config.default_user, |user| {
+        let node = Node::blank(config, epoch_s, None);
+        node.create_defaults(config);
+        node
+    }
+
+    fn create_defaults(&self, config: &Config) {
+        // Whatever the limits say.
+        self.begin_vhost(&config.default_vhost);
+        self.change_user(&config.default_user, |user| {
             user.password = Some(PasswordHash::of(&config.default_password));
             user.tags = vec!["administrator".into()];
             user.permissions.insert(config.default_vhost.clone(), Permission::everything());
         });
-        node
+    }
+
+    /// Where what is declared for good is kept.
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.storage.as_ref().map(|storage| storage.catalog.clone())
+    }
+
+    /// Where messages are kept that have to survive.
+    pub(crate) fn message_store(&self) -> Option<Arc<dyn MessageStore>> {
+        self.storage.as_ref().map(|storage| storage.store.clone() as Arc<dyn MessageStore>)
     }
 
     pub(crate) fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
@@ -90,22 +114,37 @@ impl Node {
         match self.limits.vhosts_max {
             Some(most) if self.vhosts.len() >= most => Err(most),
             _ => {
-                self.insert_vhost(name);
+                self.begin_vhost(name);
                 Ok(true)
             }
         }
     }
 
-    fn insert_vhost(&self, name: &str) {
-        let vhost = Arc::new(Vhost::new(name, self.timers.clone(), self.census.clone()));
-        self.vhosts.insert(vhost.name.clone(), vhost);
+    /// A virtual host that was not there.
+    fn begin_vhost(&self, name: &str) {
+        self.record(|| vec![Change::Put(Key::new(Kind::Vhost, &[name.as_bytes()]), Metadata::default().record())]);
+        self.insert_vhost(name);
+    }
+
+    fn insert_vhost(&self, name: &str) -> Arc<Vhost> {
+        let vhost = Arc::new(Vhost::new(name, self.timers.clone(), self.census.clone(), self.storage.clone()));
+        self.vhosts.insert(vhost.name.clone(), vhost.clone());
+        vhost
+    }
+
+    /// Keeps changes for good, if there is anywhere to keep them.
+    fn record(&self, changes: impl FnOnce() -> Vec<Change>) {
+        if let Some(storage) = &self.storage {
+            storage.catalog.submit(changes());
+        }
     }
 
     /// Takes a virtual host out, with all permissions in it; its connections are the caller's to close.
     pub(crate) fn remove_vhost(&self, name: &str) -> Option<Arc<Vhost>> {
         let _administration = self.administration.lock();
         let (_, vhost) = self.vhosts.remove(name)?;
-        self.users.forget_vhost(name);
+        let users = self.users.forget_vhost(name);
+        vhost.end(users.iter().map(|(name, user)| put_user(name, user)).collect());
         Some(vhost)
     }
 
@@ -113,6 +152,7 @@ impl Node {
     pub(crate) fn change_user(&self, name: &str, change: impl FnOnce(&mut User)) -> bool {
         let _administration = self.administration.lock();
         let new = self.users.change(name, change);
+        self.record(|| self.users.user(name).iter().map(|user| put_user(name, user)).collect());
         self.forget_routes();
         new
     }
@@ -121,6 +161,7 @@ impl Node {
     pub(crate) fn remove_user(&self, name: &str) -> bool {
         let _administration = self.administration.lock();
         let removed = self.users.remove(name);
+        self.record(|| vec![Change::Remove(user_key(name))]);
         self.forget_routes();
         removed
     }
@@ -139,7 +180,7 @@ impl Node {
                 self.handle_queue_timeout(&queue, &mut turn);
             }
         }
-        turn.wake();
+        turn.finish();
     }
 
     fn handle_queue_timeout(&self, queue: &Queue, turn: &mut Turn) {
@@ -156,4 +197,12 @@ impl Node {
     pub(crate) fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+fn user_key(name: &str) -> Key {
+    Key::new(Kind::User, &[name.as_bytes()])
+}
+
+fn put_user(name: &str, user: &User) -> Change {
+    Change::Put(user_key(name), user.record())
 }
