@@ -74,7 +74,7 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     ("catalog/thread.rs", &["std::thread"]),
     ("catalog/tests.rs", &["std::fs", "std::thread", "std::process"]),
     ("node/tests.rs", &["std::fs", "std::process"]),
-    ("config/settings.rs", &["std::fs", "std::process"]),
+    ("config/program.rs", &["std::fs", "std::process"]),
     ("store/disk/real.rs", &["std::fs"]),
     ("store/thread.rs", &["std::thread"]),
     ("store/tests.rs", &["std::fs", "std::thread", "SystemTime", "std::process"]),

@@ -3,6 +3,8 @@
 #[cfg(feature = "server")]
 mod file;
 #[cfg(feature = "server")]
+mod program;
+#[cfg(feature = "server")]
 mod settings;
 #[cfg(feature = "server")]
 mod values;
@@ -13,7 +15,9 @@ use std::time::Duration;
 
 pub use crate::auth::Secret;
 #[cfg(feature = "server")]
-pub use settings::{LogFormat, Program, SETTINGS, Setting, UsageError};
+pub use program::{LogFormat, Program, UsageError};
+#[cfg(feature = "server")]
+pub use settings::{SETTINGS, Setting};
 
 /// Everything that a broker is told at its start.
 #[derive(Clone, Debug)]
