@@ -1,11 +1,11 @@
-//! Alarms: while memory is short, connections that publish are not read from, and those that can hear it are told so
+//! Alarms: while memory or the disk is short, connections that publish are not read from, and those that can hear it are told so
 //! (connection.blocked). Consumers go on, since they are what helps.
 //!
 //! What is published is counted, not measured: every few MiB the shell is woken to look at the real figure, so an idle broker
 //! looks at nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use atomic_waker::AtomicWaker;
@@ -16,14 +16,22 @@ use crate::queue::{Mailbox, Notice, Turn};
 /// Bytes of publishes after which the memory in use is looked at again.
 const LOOK_BYTES: usize = 8 << 20;
 
-/// The reason that clients are given.
-pub(crate) const LOW_ON_MEMORY: &str = "low on memory";
+/// What there may be too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resource {
+    Memory = 1,
+    Disk = 2,
+}
 
 #[derive(Default)]
 pub(crate) struct Alarms {
-    memory: AtomicBool,
+    /// The bits of the resources that are short.
+    short: AtomicU8,
     /// In bytes. Whoever changes it and whoever looks take turns, so that no alarm outlives its limit.
     memory_limit: Mutex<Option<u64>>,
+    /// The room that the disk had when somebody looked last, and what it must have, in bytes.
+    disk_free: AtomicU64,
+    disk_limit: AtomicU64,
     /// Bytes published since the last look.
     published: AtomicUsize,
     /// Who looks.
@@ -35,7 +43,21 @@ pub(crate) struct Alarms {
 impl Alarms {
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
-        self.memory.load(Ordering::Relaxed)
+        self.short.load(Ordering::Relaxed) != 0
+    }
+
+    /// True while there is too little of that.
+    pub(crate) fn is_short(&self, resource: Resource) -> bool {
+        self.short.load(Ordering::Relaxed) & resource as u8 != 0
+    }
+
+    /// The reason that clients are given.
+    pub(crate) fn reason(&self) -> &'static str {
+        match (self.is_short(Resource::Memory), self.is_short(Resource::Disk)) {
+            (true, true) => "low on memory & disk",
+            (false, true) => "low on disk",
+            _ => "low on memory",
+        }
     }
 
     /// Counts bytes of publishes.
@@ -87,18 +109,46 @@ impl Alarms {
     pub(crate) fn judge_memory(&self, is_too_much: impl FnOnce(u64) -> bool) -> bool {
         let limit = self.memory_limit.lock();
         let on = limit.is_some_and(is_too_much);
-        self.set_memory(on);
+        self.set(Resource::Memory, on);
+        on
+    }
+
+    /// What the disk must have, in bytes.
+    pub(crate) fn disk_limit(&self) -> u64 {
+        self.disk_limit.load(Ordering::Relaxed)
+    }
+
+    /// What the disk had when somebody looked last, in bytes.
+    pub(crate) fn disk_free(&self) -> u64 {
+        self.disk_free.load(Ordering::Relaxed)
+    }
+
+    /// Sets what the disk must have.
+    pub(crate) fn set_disk_limit(&self, limit: u64) {
+        self.disk_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Raises or ends the alarm, as the disk has so much room and is in `trouble` or not; true if it is on now.
+    pub(crate) fn judge_disk(&self, free: u64, trouble: bool) -> bool {
+        self.disk_free.store(free, Ordering::Relaxed);
+        let on = trouble || free < self.disk_limit();
+        self.set(Resource::Disk, on);
         on
     }
 
     /// Raises or ends the alarm.
-    pub(crate) fn set_memory(&self, on: bool) {
+    pub(crate) fn set(&self, resource: Resource, on: bool) {
         let mut blocked = self.blocked.lock();
-        if self.memory.swap(on, Ordering::Relaxed) == on {
+        let bit = resource as u8;
+        let before = match on {
+            true => self.short.fetch_or(bit, Ordering::Relaxed),
+            false => self.short.fetch_and(!bit, Ordering::Relaxed),
+        };
+        if (before & bit != 0) == on {
             return;
         }
-        tracing::warn!(on, "memory alarm");
-        if !on {
+        tracing::warn!(?resource, on, "alarm");
+        if !self.is_on() {
             let mut turn = Turn::default();
             for connection in blocked.drain(..) {
                 connection.notify(Notice::Unblocked, &mut turn);
@@ -124,6 +174,27 @@ mod tests {
         assert!(looks() && !looks());
         alarms.want_look();
         assert!(looks() && !looks());
+    }
+
+    #[test]
+    fn publishers_wait_until_nothing_is_short() {
+        let (alarms, publisher) = (Alarms::default(), Arc::default());
+        let is_told = |publisher: &Arc<Mailbox>| {
+            let mut inbox = Default::default();
+            publisher.collect(&mut inbox);
+            !inbox.notices.is_empty()
+        };
+        alarms.set_disk_limit(100);
+        assert!(!alarms.judge_disk(100, false) && !alarms.block(&publisher));
+        assert!(alarms.judge_disk(99, false) && alarms.block(&publisher));
+        assert_eq!((alarms.reason(), alarms.disk_free()), ("low on disk", 99));
+        alarms.set(Resource::Memory, true);
+        assert_eq!(alarms.reason(), "low on memory & disk");
+        assert!(!alarms.judge_disk(100, false) && !is_told(&publisher));
+        assert_eq!(alarms.reason(), "low on memory");
+        alarms.set(Resource::Memory, false);
+        assert!(!alarms.is_on() && is_told(&publisher));
+        assert!(alarms.judge_disk(u64::MAX, true), "a disk that cannot be written has no room");
     }
 
     #[test]

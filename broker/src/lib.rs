@@ -47,7 +47,7 @@ mod store;
 mod time;
 mod vhost;
 
-pub use config::{Config, Identity, Limits, MemoryLimit, Secret};
+pub use config::{Config, DiskFreeLimit, Identity, Limits, MemoryLimit, Secret};
 #[cfg(feature = "management")]
 pub use server::DefinitionsError;
 pub use server::{Broker, Fault, ShutdownError, StartError};

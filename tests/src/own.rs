@@ -16,6 +16,7 @@ pub struct Own {
     http: Option<SocketAddr>,
     /// Dropping it ends the broker.
     orders: Option<UnboundedSender<Order>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 /// Another memory limit, and whom to tell when it holds.
@@ -29,7 +30,7 @@ impl Own {
         }
         let (started, addresses) = mpsc::channel();
         let (orders, mut given) = unbounded_channel::<Order>();
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let broker = Broker::start(config).await.expect("a broker on a free port");
@@ -44,7 +45,7 @@ impl Own {
             });
         });
         let (addresses, http) = addresses.recv().expect("the broker starts");
-        Own { addresses, http, orders: Some(orders) }
+        Own { addresses, http, orders: Some(orders), thread: Some(thread) }
     }
 
     /// Where it listens.
@@ -55,6 +56,15 @@ impl Own {
     /// Where its management API listens.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// Ends it, in order, and waits until it has let go of everything.
+    ///
+    /// # Panics
+    /// If it does not end well.
+    pub fn end(mut self) {
+        self.shut_down();
+        self.thread.take().map(thread::JoinHandle::join).expect("it ends once").expect("it ends well");
     }
 
     /// Lets it end, in order.

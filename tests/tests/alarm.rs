@@ -3,8 +3,8 @@
 
 use std::ops::ControlFlow;
 
-use leveret::{Config, MemoryLimit};
-use leveret_spec::{Method, basic, connection, queue};
+use leveret::{Config, DiskFreeLimit, MemoryLimit};
+use leveret_spec::{Method, Properties, basic, connection, queue};
 use leveret_tests::{Own, Peer, Visit, default, short, unique};
 
 const HEARTBEAT: &[u8] = b"\x08\x00\x00\x00\x00\x00\x00\xce";
@@ -201,6 +201,31 @@ fn the_memory_in_use_raises_the_alarm() {
         }
     });
     assert!(told);
+}
+
+/// RabbitMQ's disk_free_limit: with less room on the disk, who publishes is stopped and told why, and consumers go on.
+#[test]
+fn a_disk_with_little_room_raises_an_alarm() {
+    let directory = std::env::temp_dir().join(format!("leveret-alarm-{}", std::process::id()));
+    let mut config = Config::durable(&directory);
+    let broker = Own::start(config.clone());
+    let mut peer = broker.with_channel();
+    peer.select_confirms(1);
+    let queue = shared_queue(&mut peer);
+    peer.publish_as(1, "", &queue, &Properties { delivery_mode: Some(2), ..Properties::default() }, b"kept");
+    peer.expect::<basic::Ack>(1);
+    peer.close();
+    broker.end();
+    // No disk has so much.
+    config.disk_free_limit = DiskFreeLimit::Bytes(u64::MAX);
+    let broker = Own::start(config);
+    let mut peer = broker.with_channel();
+    let (_, content) = peer.get_settled(1, &queue).expect("what was confirmed is there");
+    assert_eq!(content.body, b"kept");
+    peer.publish(1, "", &queue, "m");
+    assert_eq!(&*peer.expect::<connection::Blocked>(0).reason, "low on disk");
+    drop(broker);
+    let _ = std::fs::remove_dir_all(directory);
 }
 
 /// Bytes of this process, in which the broker is.

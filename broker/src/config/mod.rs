@@ -49,6 +49,8 @@ pub struct Config {
     pub loopback_users: Vec<String>,
     /// The memory that the process may use before publishers have to wait. Linux only.
     pub memory_limit: MemoryLimit,
+    /// The room that the data directory's file system must have, or publishers have to wait. Nothing for a broker in memory.
+    pub disk_free_limit: DiskFreeLimit,
 }
 
 /// When publishers have to wait for memory.
@@ -60,6 +62,22 @@ pub enum MemoryLimit {
     Bytes(u64),
     /// Above this share (0 to 1) of the memory of the machine, or of the process's control group.
     Share(f64),
+}
+
+/// When publishers have to wait for room on the disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DiskFreeLimit {
+    /// Below this many bytes.
+    Bytes(u64),
+    /// Below this many times the memory of the machine, or of the process's control group.
+    OfMemory(f64),
+}
+
+impl Default for DiskFreeLimit {
+    /// RabbitMQ's.
+    fn default() -> Self {
+        DiskFreeLimit::Bytes(50_000_000)
+    }
 }
 
 /// Product and version in the server properties. Some clients behave differently for RabbitMQ.
@@ -148,6 +166,7 @@ impl Config {
             default_vhost: "/".into(),
             loopback_users: vec!["guest".into()],
             memory_limit: MemoryLimit::None,
+            disk_free_limit: DiskFreeLimit::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::program::{HTTP_ADDRESS, LogFormat, Program};
 use super::values::{self, Expected};
-use super::{MemoryLimit, Secret};
+use super::{DiskFreeLimit, MemoryLimit, Secret};
 
 /// One setting.
 pub struct Setting {
@@ -159,6 +159,24 @@ pub const SETTINGS: &[Setting] = &[
         help: "The same as a share of the memory of the machine or control group [default: 0.6]",
         apply: |p, v| {
             p.broker.memory_limit = MemoryLimit::Share(values::share(v)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "disk_free_limit.absolute",
+        flag: None,
+        help: "Publishers wait while the data directory's file system has less room than this [default: 50MB]",
+        apply: |p, v| {
+            p.broker.disk_free_limit = DiskFreeLimit::Bytes(values::size(v)?);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "disk_free_limit.relative",
+        flag: None,
+        help: "The same as a multiple of the memory of the machine or control group",
+        apply: |p, v| {
+            p.broker.disk_free_limit = DiskFreeLimit::OfMemory(values::multiple(v)?);
             Ok(())
         },
     },

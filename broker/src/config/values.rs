@@ -48,6 +48,12 @@ pub(super) fn size(text: &str) -> Result<u64, Expected> {
     bytes.ok_or_else(|| "a size in bytes, or with a unit such as 64kB or 128MiB".into())
 }
 
+/// How many times as much, such as 1.5.
+pub(super) fn multiple(text: &str) -> Result<f64, Expected> {
+    let multiple = text.parse().ok().filter(|multiple: &f64| multiple.is_finite() && *multiple >= 0.0);
+    multiple.ok_or_else(|| "a number such as 1.5".into())
+}
+
 /// A share, such as 0.6.
 pub(super) fn share(text: &str) -> Result<f64, Expected> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
@@ -136,6 +142,7 @@ mod tests {
         assert_eq!(time("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(time("250"), Ok(Duration::from_millis(250)));
         assert!(time("soon").is_err());
+        assert_eq!((multiple("1.5"), multiple("-1").is_err(), multiple("inf").is_err()), (Ok(1.5), true, true));
     }
 
     #[test]

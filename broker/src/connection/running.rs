@@ -8,7 +8,6 @@ use leveret_spec::{Method, ShortStr, basic, channel, connection};
 use super::channels::Channels;
 use super::mistakes;
 use super::{Next, OUTPUT_BYTES_MAX, Peer, Reason};
-use crate::alarms::LOW_ON_MEMORY;
 use crate::channel::{Channel, Content, Link, Outbox, opened_twice, plain_publish};
 use crate::failure::{Failure, Hard, Soft};
 use crate::node;
@@ -404,7 +403,7 @@ impl Running {
         if alarms.is_on() && !self.blocked && alarms.block(&self.link.mailbox) {
             self.blocked = true;
             if self.link.client.hears_blocked {
-                self.link.out.put_method(0, &connection::Blocked { reason: ShortStr::cut(LOW_ON_MEMORY) });
+                self.link.out.put_method(0, &connection::Blocked { reason: ShortStr::cut(alarms.reason()) });
             }
         }
     }

@@ -8,6 +8,7 @@ use leveret_spec::{
 };
 
 use super::*;
+use crate::alarms::Resource;
 use crate::config::Config;
 
 /// A client without a socket.
@@ -506,14 +507,14 @@ fn an_alarm_stops_those_who_publish_and_tells_them() {
     publisher.send(1, &channel::Open::default());
     publisher.names();
     publisher.declare("q");
-    node.alarms.set_memory(true);
+    node.alarms.set(Resource::Memory, true);
     assert!(publisher.names().is_empty(), "who does not publish is not stopped");
     publisher.publish("q", b"1");
     assert_eq!(publisher.names(), ["connection.Blocked"]);
     publisher.publish("q", b"2");
     publisher.advance(100);
     assert_eq!(publisher.names(), ["heartbeat"], "it cannot be heard, so it cannot be silent");
-    node.alarms.set_memory(false);
+    node.alarms.set(Resource::Memory, false);
     assert_eq!(publisher.names(), ["connection.Unblocked"]);
     publisher.send(1, &queue::Purge { queue: short("q"), ..Default::default() });
     assert_eq!(publisher.names(), ["queue.PurgeOk"]);

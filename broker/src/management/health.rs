@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::auth::Caller;
 use super::reply::{self, Error, Reply};
 use super::{Api, Shared};
+use crate::alarms::Resource;
 use crate::node;
 
 pub(super) fn routes() -> Router<Shared> {
@@ -44,13 +45,13 @@ fn failed(mut why: Value) -> Reply {
 }
 
 async fn alarms(State(api): State<Shared>, _: Caller) -> Reply {
-    match api.node.alarms.is_on() {
-        false => well(None),
-        true => failed(json!({
-            "reason": "resource alarm(s) in effect",
-            "alarms": [{"node": node::NAME, "resource": "memory"}],
-        })),
+    let named = [(Resource::Memory, "memory"), (Resource::Disk, "disk")];
+    let short = named.iter().filter(|(resource, _)| api.node.alarms.is_short(*resource));
+    let alarms: Vec<Value> = short.map(|(_, name)| json!({"node": node::NAME, "resource": name})).collect();
+    if alarms.is_empty() {
+        return well(None);
     }
+    failed(json!({"reason": "resource alarm(s) in effect", "alarms": alarms}))
 }
 
 async fn port_listener(State(api): State<Shared>, _: Caller, Path(port): Path<String>) -> Reply {

@@ -11,6 +11,7 @@ use super::auth::Caller;
 use super::query::Query;
 use super::reply::{Error, Reply};
 use super::{Api, Shared, overview};
+use crate::alarms::Resource;
 use crate::auth::Mechanism;
 use crate::node;
 
@@ -41,7 +42,7 @@ async fn memory(caller: Caller, Path(name): Path<String>, query: Query) -> Reply
 }
 
 fn of_node(api: &Api) -> Value {
-    let files_max = files_max();
+    let (files_max, alarms) = (files_max(), &api.node.alarms);
     let files = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count());
     let version = api.rabbitmq_version();
     let mechanism = |name| json!({"name": name, "description": format!("SASL {name}"), "enabled": true});
@@ -66,10 +67,11 @@ fn of_node(api: &Api) -> Value {
         "log_files": [],
         "contexts": [],
         "mem_used": memory_used(),
-        "mem_limit": api.node.alarms.memory_limit().unwrap_or(u64::MAX >> 1),
-        "mem_alarm": api.node.alarms.is_on(),
-        "disk_free_limit": 0,
-        "disk_free_alarm": false,
+        "mem_limit": alarms.memory_limit().unwrap_or(u64::MAX >> 1),
+        "mem_alarm": alarms.is_short(Resource::Memory),
+        "disk_free": alarms.disk_free(),
+        "disk_free_limit": alarms.disk_limit(),
+        "disk_free_alarm": alarms.is_short(Resource::Disk),
         "fd_used": files,
         "fd_total": files_max,
         "sockets_used": api.node.roster.connections().len(),

@@ -42,7 +42,7 @@ fn bytes(configured: MemoryLimit) -> Option<u64> {
 }
 
 /// What this process may have: the machine's memory, or its control group's part of it.
-fn total() -> Option<u64> {
+pub(super) fn total() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok()?;
     let kib: u64 =
         machine.lines().find_map(|l| l.strip_prefix("MemTotal:"))?.split_whitespace().next()?.parse().ok()?;

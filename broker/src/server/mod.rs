@@ -7,6 +7,7 @@ mod driver;
 mod http;
 mod listener;
 mod memory;
+mod space;
 mod timers;
 
 use std::collections::HashMap;
@@ -133,12 +134,18 @@ impl Broker {
         memory::set_limit(config.memory_limit, &shared.node.alarms);
         shared.spawn(memory::run(shared.node.clone(), stopped.clone()));
         shared.spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
+        let data_dir = config.data_dir.as_deref().map(disk::absolute);
         let (fail, failed) = watch::channel(None);
-        if let Some(storage) = shared.node.storage.clone() {
-            let (watched, mut stopped) = (disk::watch(shared.clone(), storage, fail), stopped.clone());
+        if let (Some(storage), Some(directory)) = (shared.node.storage.clone(), data_dir.clone()) {
+            let (node, store, mut stopped) = (shared.node.clone(), storage.store.clone(), stopped.clone());
+            node.alarms.set_disk_limit(space::limit(config.disk_free_limit));
+            // Before anybody can publish.
+            space::look(&node, &store, &directory);
+            let watched = disk::watch(shared.clone(), storage, fail);
             shared.spawn(async move {
                 tokio::select! {
                     () = watched => {}
+                    () = space::watch(node, store, &directory) => {}
                     _ = stopped.wait_for(|&stopped| stopped) => {}
                 }
             });
@@ -160,7 +167,7 @@ impl Broker {
         };
         Ok(Broker {
             shared,
-            data_dir: config.data_dir.as_deref().map(disk::absolute),
+            data_dir,
             addresses,
             url,
             #[cfg(feature = "management")]
