@@ -33,6 +33,7 @@ mod connection;
 mod entropy;
 mod exchange;
 mod failure;
+mod inspection;
 #[cfg(feature = "management")]
 mod management;
 mod message;
@@ -48,6 +49,7 @@ mod time;
 mod vhost;
 
 pub use config::{Config, DiskFreeLimit, Identity, Limits, MemoryLimit, Secret};
+pub use inspection::{DataReport, InspectionError, QueueReport, inspect};
 #[cfg(feature = "management")]
 pub use server::DefinitionsError;
-pub use server::{Broker, Fault, ShutdownError, StartError};
+pub use server::{BackupError, Broker, Fault, ShutdownError, StartError};

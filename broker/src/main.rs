@@ -2,6 +2,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod commands;
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
     #[cfg(feature = "bench")]
     if let Some(matches) = matches.subcommand_matches(bench::NAME) {
         return bench::run(matches);
+    }
+    if let Some(code) = commands::run(&matches) {
+        return code;
     }
     let serve = matches.subcommand_matches("serve").unwrap_or(&matches);
     let program = match assemble(serve) {
@@ -83,7 +87,7 @@ fn command() -> Command {
         .subcommand(flags(serve));
     #[cfg(feature = "bench")]
     let program = program.subcommand(bench::command());
-    program
+    commands::add(program)
 }
 
 fn assemble(matches: &ArgMatches) -> Result<Program, leveret::config::UsageError> {

@@ -19,7 +19,7 @@ use crate::queue::Log;
 use crate::store::{self, Batch, MessageStore, QueueId, Recovered, Store};
 
 /// The message store's directory within the data directory.
-const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 
 /// Under this name an entry of the catalog has its queue's number.
 pub(crate) const QUEUE_ID: &str = "id";
@@ -41,12 +41,12 @@ pub(crate) struct Opened {
 }
 
 impl Storage {
-    /// Opens what is in a directory, or begins there; a new store gets `uuid`, which should be chance. `epoch_ms` is the broker's
+    /// Opens what is in a directory, or begins there. `epoch_ms` is the broker's
     /// start in milliseconds since 1970.
     ///
     /// # Errors
     /// One sentence that says what stands against it.
-    pub(crate) fn open(directory: &Path, uuid: u128, epoch_ms: u64) -> Result<Opened, String> {
+    pub(crate) fn open(directory: &Path, options: &store::Options, epoch_ms: u64) -> Result<Opened, String> {
         let (file, log) = (directory.join(catalog::FILE), directory.join(LOG));
         if log.exists() && !file.metadata().is_ok_and(|file| file.len() > 0) {
             // It would come to life empty, and all messages would be garbage.
@@ -54,7 +54,7 @@ impl Storage {
         }
         let (catalog, contents) = Catalog::open(directory).map_err(|error| error.to_string())?;
         let known: HashSet<QueueId> = contents.of(Kind::Queue).filter_map(queue_id).collect();
-        let (store, recovered) = Store::open(&log, &store::Options::new(uuid), &|id| known.contains(&id))
+        let (store, recovered) = Store::open(&log, options, &|id| known.contains(&id))
             .map_err(|error| format!("{}: {error}", log.display()))?;
         let storage = Storage { catalog: Arc::new(catalog), store: Arc::new(store), epoch_ms };
         Ok(Opened { storage, contents, recovered })
@@ -71,6 +71,18 @@ impl Storage {
         let ticket = self.catalog.submitted();
         let ended = Ended { storage: self.clone(), queue, ticket };
         self.catalog.wake_when_durable(ticket, &Waker::from(Arc::new(ended)));
+    }
+
+    /// Copies all that is durable to a directory that is not there yet or has none of it. Nobody waits for it; segments of
+    /// the log take no room if the copy is on the same file system.
+    ///
+    /// # Errors
+    /// One sentence that says why there is no copy, or half a one that is of no use.
+    pub(crate) fn backup(&self, target: &Path) -> Result<(), String> {
+        // The catalog first: messages of a queue that it does not know yet are garbage, as they are after a crash.
+        self.catalog.backup(target).map_err(|error| error.to_string())?;
+        let log = target.join(LOG);
+        self.store.backup(&log).map_err(|error| format!("{}: {error}", log.display()))
     }
 
     /// Writes what was handed in, and ends both.

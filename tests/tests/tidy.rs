@@ -56,9 +56,11 @@ const ROOMS: &[Room] = &[
     shell("management", &["connection"]),
     // The server starts what listens, the HTTP API too.
     shell("server", &["connection", "management"]),
-    shell("lib", &["server", "management"]),
+    pure("inspection", &["storage"]),
+    shell("lib", &["server", "management", "inspection"]),
     // The program's own commands.
     shell("bench", &[]),
+    shell("commands", &["main"]),
     shell("main", &["lib", "bench"]),
 ];
 
@@ -89,7 +91,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms of `broker/src` that belong to the program and not to the library: they may use both, and the client.
-const PROGRAM: &[&str] = &["main", "bench"];
+const PROGRAM: &[&str] = &["main", "bench", "commands"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()

@@ -84,6 +84,27 @@ pub(super) fn open(backend: impl StorageBackend, path: &Path) -> Result<(Catalog
 }
 
 impl CatalogFile {
+    /// Makes a copy of what is durable, in a directory that has none yet.
+    ///
+    /// # Errors
+    /// The disk's; or that there is a catalog already.
+    pub(super) fn copy(&self, path: &Path, target: &Path) -> Result<(), OpenError> {
+        let copy = target.join(FILE);
+        if copy.exists() {
+            return Err(OpenError::Io { path: copy, error: io::ErrorKind::AlreadyExists.into() });
+        }
+        let found = self.read(path)?;
+        let entries = found.contents.entries.into_iter().map(|entry| (entry.key, Some(entry.value)));
+        let group = Group {
+            entries: entries.collect(),
+            has_begun: !found.contents.is_new,
+            ids_below: Some(found.next_id),
+            ..Group::default()
+        };
+        let (file, _) = open(backend(target)?, &copy)?;
+        file.write(&group).map_err(|error| OpenError::from_redb(error, &copy))
+    }
+
     fn read(&self, path: &Path) -> Result<Found, OpenError> {
         let fail = |error: redb::Error| OpenError::from_redb(error, path);
         let reading = self.database.begin_read().map_err(|error| fail(error.into()))?;

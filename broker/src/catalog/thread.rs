@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::thread::{self, JoinHandle};
@@ -18,6 +18,9 @@ use crate::store::QueueId;
 /// An open catalog. It ends when it is dropped, after what was handed in has been written.
 pub(crate) struct Catalog {
     inbox: Arc<Inbox>,
+    /// Until it is closed.
+    file: Mutex<Option<Arc<CatalogFile>>>,
+    path: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -33,11 +36,13 @@ impl Catalog {
     /// The same on anything; `path` is for errors.
     pub(super) fn open_on(backend: impl StorageBackend, path: &Path) -> Result<(Self, Contents), OpenError> {
         let (file, found) = file::open(backend, path)?;
+        let file = Arc::new(file);
         let inbox = Arc::new(Inbox::new(found.next_id, found.ids_below));
-        let writer = Writer { inbox: inbox.clone(), file };
+        let writer = Writer { inbox: inbox.clone(), file: file.clone() };
         let started = thread::Builder::new().name("catalog".into()).spawn(move || writer.run());
         let thread = started.map_err(|error: io::Error| OpenError::Io { path: path.to_owned(), error })?;
-        Ok((Catalog { inbox, thread: Mutex::new(Some(thread)) }, found.contents))
+        let (file, thread) = (Mutex::new(Some(file)), Mutex::new(Some(thread)));
+        Ok((Catalog { inbox, file, path: path.to_owned(), thread }, found.contents))
     }
 
     /// Hands in changes, which never waits for the disk. All of them survive, or none.
@@ -75,6 +80,16 @@ impl Catalog {
         .await
     }
 
+    /// Makes a copy of what is durable, in a directory that has none yet.
+    ///
+    /// # Errors
+    /// It says what the copy cannot be made for.
+    pub(crate) fn backup(&self, target: &Path) -> Result<(), OpenError> {
+        let file = self.file.lock().clone();
+        let closed = || OpenError::Io { path: self.path.clone(), error: io::ErrorKind::BrokenPipe.into() };
+        file.ok_or_else(closed)?.copy(&self.path, target)
+    }
+
     /// Why nothing becomes durable any more, if so.
     pub(crate) fn failed(&self) -> Option<&str> {
         self.inbox.failed()
@@ -92,6 +107,7 @@ impl Catalog {
             // A thread that has panicked has said so.
             let _ = thread.join();
         }
+        self.file.lock().take();
     }
 }
 
@@ -103,7 +119,7 @@ impl Drop for Catalog {
 
 struct Writer {
     inbox: Arc<Inbox>,
-    file: CatalogFile,
+    file: Arc<CatalogFile>,
 }
 
 impl Writer {

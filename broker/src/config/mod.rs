@@ -49,6 +49,9 @@ pub struct Config {
     pub loopback_users: Vec<String>,
     /// The memory that the process may use before publishers have to wait. Linux only.
     pub memory_limit: MemoryLimit,
+    /// Starts although messages on the disk are damaged, without those: what is lost is logged, with file and offset. Not
+    /// what a crash has left half written: that does no harm.
+    pub accept_data_loss: bool,
     /// The room that the data directory's file system must have, or publishers have to wait. Nothing for a broker in memory.
     pub disk_free_limit: DiskFreeLimit,
 }
@@ -166,6 +169,7 @@ impl Config {
             default_vhost: "/".into(),
             loopback_users: vec!["guest".into()],
             memory_limit: MemoryLimit::None,
+            accept_data_loss: false,
             disk_free_limit: DiskFreeLimit::default(),
         }
     }

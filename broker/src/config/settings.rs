@@ -163,6 +163,15 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "accept_data_loss",
+        flag: Some(("accept-data-loss", "")),
+        help: "Start although the log is damaged, without what cannot be read; the log says what that is",
+        apply: |p, v| {
+            p.broker.accept_data_loss = values::boolean(v)?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "disk_free_limit.absolute",
         flag: None,
         help: "Publishers wait while the data directory's file system has less room than this [default: 50MB]",

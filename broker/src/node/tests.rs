@@ -10,6 +10,7 @@ use crate::auth::{Pattern, TopicPermission};
 use crate::exchange::{self, Destination};
 use crate::policy::{ApplyTo, Policy, PolicyKind, Term};
 use crate::queue;
+use crate::store::Options;
 use crate::vhost::Ends;
 
 /// A directory that goes with the test.
@@ -24,7 +25,7 @@ impl Folder {
 
     /// The broker that has the directory; the last one is closed.
     fn start(&self) -> Node {
-        let opened = Storage::open(&self.0, 7, 0).unwrap();
+        let opened = Storage::open(&self.0, &Options::new(7), 0).unwrap();
         let node = Node::recovered(&Config::in_memory(), 0, opened, true).unwrap();
         node.has_begun();
         node
@@ -343,7 +344,7 @@ fn messages_without_their_catalog_are_left_alone() {
     let file = folder.0.join(crate::catalog::FILE);
     fs::remove_file(&file).unwrap();
     for _ in 0..2 {
-        let error = Storage::open(&folder.0, 7, 0).map(drop).unwrap_err();
+        let error = Storage::open(&folder.0, &Options::new(7), 0).map(drop).unwrap_err();
         assert_eq!(error, format!("{0}/log has messages, but {0}/meta.redb is missing", folder.0.display()));
     }
 }

@@ -33,7 +33,9 @@ pub(super) async fn node(config: &Config, epoch_ms: u64, with_defaults: bool) ->
     let directory = absolute(directory);
     blocking(move || {
         let begin = Instant::now();
-        let opened = Storage::open(&directory, Entropy::System.uuid(), epoch_ms)?;
+        let mut options = store::Options::new(Entropy::System.uuid());
+        options.accept_data_loss = config.accept_data_loss;
+        let opened = Storage::open(&directory, &options, epoch_ms)?;
         let found = found(&opened);
         let node = Node::recovered(&config, epoch_s, opened, with_defaults)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
@@ -77,6 +79,13 @@ pub(super) async fn watch(shared: Arc<Shared>, storage: Storage, failed: watch::
     failed.send_replace(Some(Fault(why)));
     shared.alive.lock().take();
     shared.send_away(&Hard::internal_error("the broker's disk has failed"));
+}
+
+/// Copies all that is durable, while the broker goes on.
+pub(super) async fn backup(storage: &Storage, target: PathBuf) -> Result<(), String> {
+    let storage = storage.clone();
+    let copied = task::spawn_blocking(move || storage.backup(&target)).await;
+    copied.unwrap_or_else(|_| Err("the copy was not finished".into()))
 }
 
 /// Writes what was handed in, and gives the files up.

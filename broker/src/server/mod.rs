@@ -1,6 +1,7 @@
 //! The shell around the core: sockets, tasks, the clock, the end.
 
 mod clock;
+mod control;
 mod disk;
 mod driver;
 #[cfg(feature = "management")]
@@ -85,6 +86,18 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// Why there is no copy of a broker's data, in one sentence.
+#[derive(Debug)]
+pub struct BackupError(String);
+
+impl fmt::Display for BackupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BackupError {}
+
 /// Why a broker could not go on, in one sentence.
 #[derive(Clone, Debug)]
 pub struct Fault(String);
@@ -141,11 +154,22 @@ impl Broker {
             node.alarms.set_disk_limit(space::limit(config.disk_free_limit));
             // Before anybody can publish.
             space::look(&node, &store, &directory);
+            let commands = control::listen(&directory).map(|listener| control::serve(listener, storage.clone()));
+            let commands = async {
+                match commands {
+                    Ok(commands) => commands.await,
+                    Err(error) => {
+                        tracing::warn!(%error, "no commands from this machine: {} cannot be made", control::SOCKET);
+                        std::future::pending().await
+                    }
+                }
+            };
             let watched = disk::watch(shared.clone(), storage, fail);
             shared.spawn(async move {
                 tokio::select! {
                     () = watched => {}
                     () = space::watch(node, store, &directory) => {}
+                    () = commands => {}
                     _ = stopped.wait_for(|&stopped| stopped) => {}
                 }
             });
@@ -202,6 +226,18 @@ impl Broker {
             Ok(Some(fault)) => fault.clone(),
             _ => std::future::pending().await,
         }
+    }
+
+    /// Copies all that is durable by now to a directory that is not there yet, or has nothing of the kind in it, while the
+    /// broker goes on. A broker that is started there has what this one has now. On the same file system the copy takes
+    /// little room and time, since the log's segments are shared.
+    ///
+    /// # Errors
+    /// For a broker in memory; if there is something already, or the disk refuses. What there is then is of no use.
+    pub async fn backup(&self, target: impl AsRef<Path>) -> Result<(), BackupError> {
+        let in_memory = || BackupError("a broker in memory has nothing to copy".into());
+        let storage = self.shared.node.storage.as_ref().ok_or_else(in_memory)?;
+        disk::backup(storage, disk::absolute(target.as_ref())).await.map_err(BackupError)
     }
 
     /// A connection without a socket, within the process: the client's end of a stream that speaks AMQP.
