@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use leveret::{Config, DiskFreeLimit, MemoryLimit};
 use leveret_spec::{Method, Properties, basic, connection, queue};
-use leveret_tests::{Own, Peer, Visit, default, short, unique};
+use leveret_tests::{Own, Peer, Visit, default, short, texts, unique};
 
 const HEARTBEAT: &[u8] = b"\x08\x00\x00\x00\x00\x00\x00\xce";
 
@@ -28,11 +28,16 @@ fn publish_and_be_blocked(peer: &mut Peer, queue: &str) {
 
 /// Asks until a queue has so many messages.
 fn wait_for_ready(peer: &mut Peer, queue: &str, count: u32) {
+    wait_for(peer, queue, |ready| ready == count);
+}
+
+/// Asks until the number of messages in a queue is what it should be.
+fn wait_for(peer: &mut Peer, queue: &str, is_right: impl Fn(u32) -> bool) {
     let asked = (0..100_000).try_for_each(|_| match peer.counts(1, queue).0 {
-        ready if ready == count => ControlFlow::Break(()),
+        ready if is_right(ready) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
-    assert!(asked.is_break(), "{queue} never has {count} messages");
+    assert!(asked.is_break(), "{queue} never has as many messages as it should");
 }
 
 /// Whoever publishes during the alarm is told once, however much follows, and told the end once; what it has published
@@ -169,6 +174,71 @@ fn a_blocked_peer_is_not_taken_for_dead() {
     blocked.expect_counts(1, &queue, 1, 0);
     // From now on it has to say something again.
     blocked.expect_eof();
+}
+
+/// The end of a socket is the end of its connection, though nobody reads from it: what it held exclusively is gone. What it had
+/// sent before is taken; it could have been read before the alarm as well.
+#[test]
+fn a_blocked_peer_may_hang_up() {
+    let broker = broker();
+    let mut other = broker.with_channel();
+    let queue = shared_queue(&mut other);
+    let mut peer = broker.with_channel();
+    let exclusive = unique("q");
+    peer.declare(1, &queue::Declare { queue: short(&exclusive), exclusive: true, ..default() });
+    broker.alarm(true);
+    publish_and_be_blocked(&mut peer, &queue);
+    for _ in 0..100 {
+        peer.publish(1, "", &queue, "m");
+    }
+    peer.finish_sending();
+    peer.expect_eof();
+    wait_for_ready(&mut other, &queue, 101);
+    let declare = queue::Declare { queue: short(&exclusive), passive: true, ..default() };
+    other.refused(1, &declare, 404, &texts::no_queue(&exclusive));
+}
+
+/// However much a blocked peer has sent, its end is noticed, by the next heartbeat if what it has sent hides it; and the broker
+/// reads no more of it than of any other.
+#[test]
+fn a_blocked_peer_may_hang_up_with_much_unread() {
+    let broker = broker();
+    let mut other = broker.with_channel();
+    let queue = shared_queue(&mut other);
+    other.publish(1, "", &queue, "m");
+    let mut peer = Peer::visit(&Visit { heartbeat_s: 1, ..broker.visit() });
+    peer.open_channel(1);
+    peer.consume(1, &queue, "c");
+    peer.delivery(1);
+    peer.cancel(1, "c");
+    broker.alarm(true);
+    publish_and_be_blocked(&mut peer, "nowhere");
+    let body = [b'm'; 10_000];
+    for _ in 0..100 {
+        peer.publish(1, "", &queue, body);
+    }
+    drop(peer);
+    wait_for(&mut other, &queue, |ready| ready > 0);
+    let (ready, _) = other.counts(1, &queue);
+    assert!(ready as usize <= 1 + (256 << 10) / body.len(), "{ready} messages are more than one read");
+}
+
+/// A socket that breaks off is noticed as well: what its consumer holds goes back.
+#[test]
+fn a_blocked_peer_may_vanish() {
+    let broker = broker();
+    let mut other = broker.with_channel();
+    let queue = shared_queue(&mut other);
+    let mut peer = broker.with_channel();
+    peer.consume(1, &queue, "c");
+    broker.alarm(true);
+    publish_and_be_blocked(&mut peer, "nowhere");
+    let mut third = broker.with_channel();
+    third.publish(1, "", &queue, "m");
+    other.expect_counts(1, &queue, 0, 1);
+    // With the delivery unread this is no orderly end.
+    drop(peer);
+    wait_for_ready(&mut other, &queue, 1);
 }
 
 /// RabbitMQ's vm_memory_high_watermark.absolute: a limit that is exceeded from the start.

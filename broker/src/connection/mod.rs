@@ -197,7 +197,7 @@ impl Connection {
     /// Acts on what `deadline` has promised.
     pub(crate) fn handle_timeout(&mut self, now: Moment) {
         let stalled = self.stalled_since.is_some_and(|since| now >= since + self.stalled_max());
-        let listening = matches!(&self.phase, Phase::Running(running) if !running.is_blocked());
+        let listening = matches!(&self.phase, Phase::Running(_)) && !self.is_blocked();
         let silent = listening && self.heartbeat.peer_is_silent(now);
         if stalled || silent {
             tracing::info!(stalled, silent, "peer is gone");
@@ -279,6 +279,11 @@ impl Connection {
             }
         }
         self.has_output_room()
+    }
+
+    /// True while an alarm stops this publisher, and no input is wanted for that.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(&self.phase, Phase::Running(running) if running.is_blocked())
     }
 
     /// True once nothing more comes of it but what is in the outbox.

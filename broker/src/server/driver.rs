@@ -8,13 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use super::clock::Clock;
+use super::source::Source;
 use crate::connection::{Connection, Outbox};
 use crate::time::Moment;
 
@@ -31,8 +32,8 @@ thread_local! {
     static OUTPUT: Cell<Vec<u8>> = const { Cell::new(vec![]) };
 }
 
-struct Driver<S> {
-    stream: S,
+struct Driver<W> {
+    sink: W,
     connection: Connection,
     clock: Clock,
     /// Bytes that have been read and not used.
@@ -44,35 +45,47 @@ struct Driver<S> {
     armed: Option<Moment>,
 }
 
+/// Why a connection is not served as usual any more.
+enum Halt {
+    /// Its publishing is stopped by an alarm: it is not read, and yet it may end.
+    Blocked,
+    /// It is over, with an error if the peer is gone.
+    Over(io::Result<()>),
+}
+
 /// Serves a connection to its end.
-pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: Connection, clock: Clock) {
+pub(super) async fn drive<R: Source, W: AsyncWrite + Unpin>(
+    mut source: R,
+    sink: W,
+    connection: Connection,
+    clock: Clock,
+) {
     let (tail, unfinished, timer, armed) = (vec![], false, None, None);
-    let mut driver = Driver { stream, connection, clock, tail, unfinished, timer, armed };
-    let outcome = poll_fn(|cx| {
-        if driver.connection.outbox().is_unbuffered() {
-            driver.connection.outbox().lend(OUTPUT.take());
+    let mut driver = Driver { sink, connection, clock, tail, unfinished, timer, armed };
+    let outcome = loop {
+        match poll_fn(|cx| driver.with_buffer(|driver| driver.poll(&mut source, cx))).await {
+            Halt::Over(outcome) => break outcome,
+            Halt::Blocked => {}
         }
-        let outcome = driver.poll(cx);
-        if let Some(buffer) = driver.connection.outbox().reclaim() {
-            OUTPUT.set(buffer);
+        if driver.outlast_alarm(&mut source).await {
+            driver.hear_last_words(&mut source);
+            break Err(io::ErrorKind::UnexpectedEof.into());
         }
-        outcome
-    })
-    .await;
+    };
     driver.connection.handle_eof(clock.now());
     if outcome.is_ok() {
-        linger(driver.stream).await;
+        linger(source, driver.sink).await;
     }
 }
 
 /// Lets the last words arrive: a socket that is closed with input unread takes them back.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+async fn linger<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(mut source: R, mut sink: W) {
     let _ = tokio::time::timeout(LINGER_MAX, async {
         let mut left = LINGER_BYTES_MAX;
         let mut buffer = [0; 1024];
-        stream.shutdown().await?;
+        sink.shutdown().await?;
         while left > 0 {
-            match stream.read(&mut buffer).await? {
+            match source.read(&mut buffer).await? {
                 0 => break,
                 n => left = left.saturating_sub(n),
             }
@@ -82,10 +95,48 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     .await;
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    /// One turn; ready when the connection is over, with an error if the peer is gone.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+impl<W: AsyncWrite + Unpin> Driver<W> {
+    /// Does something with the worker's output buffer lent to the connection.
+    fn with_buffer<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        if self.connection.outbox().is_unbuffered() {
+            self.connection.outbox().lend(OUTPUT.take());
+        }
+        let outcome = work(self);
+        if let Some(buffer) = self.connection.outbox().reclaim() {
+            OUTPUT.set(buffer);
+        }
+        outcome
+    }
+
+    /// One turn.
+    fn poll<R: Source>(&mut self, source: &mut R, cx: &mut Context<'_>) -> Poll<Halt> {
+        match self.turn(source, cx) {
+            Ok(None) => Poll::Pending,
+            Ok(Some(halt)) => Poll::Ready(halt),
+            Err(error) => Poll::Ready(Halt::Over(Err(error))),
+        }
+    }
+
+    fn turn<R: Source>(&mut self, source: &mut R, cx: &mut Context<'_>) -> io::Result<Option<Halt>> {
         let now = self.clock.now();
+        self.send(cx, now)?;
+        if self.connection.is_closed() {
+            return Ok(self.connection.outbox().is_empty().then_some(Halt::Over(Ok(()))));
+        }
+        if !self.connection.wants_input() {
+            return Ok(self.connection.is_blocked().then_some(Halt::Blocked));
+        }
+        let taken = INPUT.with_borrow_mut(|input| self.take_in(source, input, cx, now))?;
+        if taken.is_ready() {
+            self.connection.end_turn(now);
+            self.flush(cx, now)?;
+            cx.waker().wake_by_ref();
+        }
+        Ok(None)
+    }
+
+    /// What a turn has to do besides reading.
+    fn send(&mut self, cx: &mut Context<'_>, now: Moment) -> io::Result<()> {
         self.connection.mailbox().register(cx.waker());
         self.connection.handle_durable(now);
         self.connection.handle_mailbox(now);
@@ -94,25 +145,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             cx.waker().wake_by_ref();
         }
         self.flush(cx, now)?;
-        if self.connection.is_closed() {
-            return if self.connection.outbox().is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
-        }
-        if self.connection.mailbox().is_waiting() && self.connection.has_output_room() {
+        if !self.connection.is_closed() && self.connection.mailbox().is_waiting() && self.connection.has_output_room() {
             // The flush made room; otherwise the socket or the mailbox brings us back.
             cx.waker().wake_by_ref();
         }
-        if !self.connection.wants_input() {
-            return Poll::Pending;
-        }
-        ready!(INPUT.with_borrow_mut(|input| self.take_in(input, cx, now)))?;
-        self.connection.end_turn(now);
-        self.flush(cx, now)?;
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Ok(())
+    }
+
+    /// Serves a connection that is not read until that changes; true if the peer is gone before.
+    async fn outlast_alarm<R: Source>(&mut self, source: &mut R) -> bool {
+        // On the heap, since it is seldom needed and would make every connection larger.
+        let mut gone = Box::pin(source.gone());
+        poll_fn(|cx| {
+            if gone.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            match self.with_buffer(|driver| driver.send(cx, driver.clock.now())) {
+                Err(_) => Poll::Ready(true),
+                Ok(()) if self.connection.is_blocked() => Poll::Pending,
+                Ok(()) => Poll::Ready(false),
+            }
+        })
+        .await
+    }
+
+    /// Takes in what a peer has sent before it went: no more than any connection may bring before the alarm stops it.
+    fn hear_last_words<R: Source>(&mut self, source: &mut R) {
+        let (now, mut cx) = (self.clock.now(), Context::from_waker(Waker::noop()));
+        self.with_buffer(|driver| {
+            if let Ok(Poll::Ready(())) = INPUT.with_borrow_mut(|input| driver.take_in(source, input, &mut cx, now)) {
+                driver.connection.end_turn(now);
+            }
+        });
     }
 
     /// Reads as much as the stream has, behind what is left of the last read, and hands it over.
-    fn take_in(&mut self, input: &mut Vec<u8>, cx: &mut Context<'_>, now: Moment) -> Poll<io::Result<()>> {
+    fn take_in<R: Source>(
+        &mut self,
+        source: &mut R,
+        input: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+        now: Moment,
+    ) -> io::Result<Poll<()>> {
         let kept = self.tail.len();
         if input.len() < kept + READ_BYTES {
             input.resize(kept + READ_BYTES, 0);
@@ -120,9 +194,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let mut end = kept;
         if !self.unfinished {
             let mut space = ReadBuf::new(&mut input[kept..kept + READ_BYTES]);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
+            if Pin::new(source).poll_read(cx, &mut space)?.is_pending() {
+                return Ok(Poll::Pending);
+            }
             if space.filled().is_empty() {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             end += space.filled().len();
         }
@@ -134,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.tail = vec![];
         }
         self.tail.extend_from_slice(&input[used..end]);
-        Poll::Ready(Ok(()))
+        Ok(Poll::Ready(()))
     }
 
     /// Writes until everything is written or the stream takes no more.
@@ -147,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if outbox.is_empty() {
                 return Ok(());
             }
-            match write(Pin::new(&mut self.stream), cx, outbox) {
+            match write(Pin::new(&mut self.sink), cx, outbox) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(n)) => self.connection.handle_written(n, now),
                 Poll::Ready(Err(error)) => return Err(error),
@@ -178,11 +254,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 }
 
 /// One write of what the outbox has.
-fn write<S: AsyncWrite>(stream: Pin<&mut S>, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<io::Result<usize>> {
+fn write<W: AsyncWrite>(sink: Pin<&mut W>, cx: &mut Context<'_>, outbox: &Outbox) -> Poll<io::Result<usize>> {
     if let Some(bytes) = outbox.whole() {
-        return stream.poll_write(cx, bytes);
+        return sink.poll_write(cx, bytes);
     }
     let mut slices = [IoSlice::new(&[]); WRITE_PIECES_MAX];
     let pieces = outbox.pieces(&mut slices);
-    stream.poll_write_vectored(cx, &slices[..pieces])
+    sink.poll_write_vectored(cx, &slices[..pieces])
 }

@@ -57,5 +57,6 @@ fn serve(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
     }
     // A socket that has no address any more is gone.
     let Ok(local) = stream.local_addr() else { return };
-    shared.serve(stream, Peer::over_tcp(Addresses { peer: address, local }));
+    let (source, sink) = stream.into_split();
+    shared.serve(source, sink, Peer::over_tcp(Addresses { peer: address, local }));
 }

@@ -8,6 +8,7 @@ mod driver;
 mod http;
 mod listener;
 mod memory;
+mod source;
 mod space;
 mod timers;
 
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::io::{AsyncWrite, DuplexStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, MemoryLimit};
@@ -32,6 +33,7 @@ use crate::queue::Mailbox;
 use clock::Clock;
 #[cfg(feature = "management")]
 pub use http::DefinitionsError;
+use source::{InProcess, Source};
 
 /// How long clients have to say goodbye when the broker ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
@@ -245,7 +247,8 @@ impl Broker {
         let (client, server) = tokio::io::duplex(IN_PROCESS_BYTES);
         let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
         let peer = Peer { name: format!("in process {number}"), loopback: true, addresses: None };
-        self.shared.serve(server, peer);
+        let (source, sink) = tokio::io::split(server);
+        self.shared.serve(InProcess::new(source), sink, peer);
         client
     }
 
@@ -302,7 +305,7 @@ impl Shared {
     }
 
     /// Serves a connection in a task of its own.
-    fn serve(self: &Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    fn serve(self: &Arc<Self>, source: impl Source, sink: impl AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         // Nobody is let in any more once the broker ends.
         let Some(alive) = self.alive.lock().clone() else { return };
         let connection = Connection::new(self.node.clone(), peer, self.clock.now());
@@ -310,7 +313,7 @@ impl Shared {
         self.connections.lock().insert(number, connection.mailbox().clone());
         let shared = self.clone();
         tokio::spawn(async move {
-            driver::drive(stream, connection, shared.clock).await;
+            driver::drive(source, sink, connection, shared.clock).await;
             shared.connections.lock().remove(&number);
             // Nothing of the broker is left when its end is told.
             drop(shared);
