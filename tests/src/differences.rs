@@ -83,6 +83,8 @@ pub enum Difference {
     OverdueConsumersAreCancelled,
     /// What is sent behind a tx.commit without waiting for its answer is done next.
     CommitsMayBeFollowed,
+    /// A transaction holds so many publishes and no more.
+    TransactionsBounded,
 }
 
 /// RabbitMQ's versions that do as Leveret does.
@@ -303,6 +305,11 @@ pub const TABLE: &[Row] = &[
         difference: Difference::CommitsMayBeFollowed,
         shared_by: Versions::None,
         reason: "a peer need not wait for answers; RabbitMQ closes the connection (504) while a commit waits for its queues",
+    },
+    Row {
+        difference: Difference::TransactionsBounded,
+        shared_by: Versions::From(4, 3),
+        reason: "whatever a peer can grow has a bound; RabbitMQ has learned it",
     },
 ];
 

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use leveret::Config;
-use leveret_spec::{basic, channel, exchange, queue};
+use leveret_spec::{basic, channel, exchange, queue, tx};
 use leveret_tests::{Own, Peer, Visit, default, short, table, unique};
 
 /// This machine's address on its network. Nothing is sent to find it.
@@ -49,7 +49,7 @@ fn guest_may_be_for_all_machines() {
 #[test]
 fn consumers_of_a_channel_are_limited() {
     let mut config = Config::in_memory();
-    config.limits.consumers_per_channel_max = 2;
+    config.limits.consumers_per_channel_max = Some(2);
     let broker = Own::start(config);
     let mut peer = broker.with_channel();
     let name = peer.queue(1);
@@ -59,6 +59,61 @@ fn consumers_of_a_channel_are_limited() {
     }
     let text = "reached maximum (2) of consumers per channel";
     peer.refused_hard(1, &basic::Consume { queue: short(&name), ..default() }, 530, text);
+}
+
+/// RabbitMQ's channel_tx_message_max: what is refused is refused before anything else of it is looked at, and the channel's
+/// end rolls back.
+#[test]
+fn publishes_of_a_transaction_are_limited() {
+    let mut config = Config::in_memory();
+    config.limits.transaction_publishes_max = Some(2);
+    config.limits.message_bytes_max = 10;
+    let broker = Own::start(config);
+    let mut peer = broker.with_channel();
+    let name = peer.queue(1);
+    let missing = unique("missing");
+    for (exchange, body) in [("", "m"), (&*missing, "m"), ("", "more than ten")] {
+        peer.call::<tx::SelectOk>(1, &tx::Select {});
+        for _ in 0..2 {
+            peer.publish(1, "", &name, "m");
+            peer.publish(1, "", &name, "m");
+            peer.call::<tx::RollbackOk>(1, &tx::Rollback {});
+        }
+        // What has nowhere to go counts like any other.
+        peer.publish(1, "", "nowhere", "m");
+        peer.publish(1, "", &name, "m");
+        peer.publish(1, exchange, &name, body);
+        let text = "transaction has reached the maximum of 2 uncommitted publishes";
+        let close = peer.expect_channel_close(1, 406, text);
+        assert_eq!((close.class_id, close.method_id), (60, 40));
+        peer.open_channel(1);
+        peer.expect_counts(1, &name, 0, 0);
+    }
+}
+
+/// RabbitMQ's channel_tx_message_max: acknowledgements have no part in it, and other channels have their own.
+#[test]
+fn acknowledgements_do_not_fill_a_transaction() {
+    let mut config = Config::in_memory();
+    config.limits.transaction_publishes_max = Some(1);
+    let broker = Own::start(config);
+    let mut peer = broker.with_channel();
+    let name = peer.queue(1);
+    for _ in 0..3 {
+        peer.publish(1, "", &name, "m");
+    }
+    for channel in [2, 3] {
+        peer.open_channel(channel);
+        peer.call::<tx::SelectOk>(channel, &tx::Select {});
+        peer.publish(channel, "", &name, "m");
+    }
+    for tag in 1..=3 {
+        peer.get(2, &name).unwrap();
+        peer.ack(2, tag);
+    }
+    peer.call::<tx::CommitOk>(2, &tx::Commit {});
+    peer.call::<tx::CommitOk>(3, &tx::Commit {});
+    peer.expect_counts(1, &name, 2, 0);
 }
 
 /// RabbitMQ's connection_max.

@@ -302,6 +302,26 @@ fn a_message_goes_where_its_exchange_led() {
     assert_eq!(peer.drain(1, &queue), ["m"]);
 }
 
+/// RabbitMQ's channel_tx_message_max is 10,000 if nobody says otherwise.
+#[test]
+fn a_transaction_holds_ten_thousand_publishes() {
+    let mut peer = Peer::with_channel();
+    let queue = peer.queue(1);
+    select(&mut peer, 1);
+    for _ in 0..10_000 {
+        peer.publish(1, "", &queue, "m");
+    }
+    commit(&mut peer, 1);
+    peer.expect_counts(1, &queue, 10_000, 0);
+    if Difference::TransactionsBounded.holds() {
+        for _ in 0..10_001 {
+            peer.publish(1, "", &queue, "m");
+        }
+        let text = "transaction has reached the maximum of 10000 uncommitted publishes";
+        peer.expect_channel_close(1, 406, text);
+    }
+}
+
 /// Section 2.2.1: answers come in the order of what is asked. RabbitMQ takes nothing on a channel until its commit is done.
 #[test]
 fn a_commit_may_be_followed_at_once() {

@@ -75,7 +75,7 @@ impl Channel {
             return Err(Hard::not_allowed(format!("attempt to reuse consumer tag '{}'", m.consumer_tag)).into());
         }
         let most = link.node.limits.consumers_per_channel_max;
-        if self.consumers.len() >= most {
+        if let Some(most) = most.filter(|&most| self.consumers.len() >= most) {
             return Err(Hard::not_allowed(format!("reached maximum ({most}) of consumers per channel")).into());
         }
         let queue = match &*queue_name {

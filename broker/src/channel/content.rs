@@ -105,10 +105,25 @@ impl Channel {
     /// The content has arrived whole.
     fn finish(&mut self, link: &mut Link) -> Result<(), Failure> {
         let Some(assembly) = self.assembly_ends(link) else { return Ok(()) };
-        check_size(assembly.size, link)?;
+        self.check_room(assembly.size, link)?;
         let header = assembly.header.unwrap_or_default();
         let message = Message::from_parts(&assembly.address, &header, &assembly.body);
         self.accept(message, assembly.mandatory, link)
+    }
+
+    /// Refuses a message for which there is no room, once it has been read to its end: in its transaction, or anywhere.
+    pub(super) fn check_room(&self, size: u64, link: &Link) -> Result<(), Soft> {
+        let limits = &link.node.limits;
+        if let Some(transaction) = &self.transaction {
+            transaction.check_room(limits.transaction_publishes_max)?;
+        }
+        let max = limits.message_bytes_max;
+        if size > max {
+            return Err(Soft::precondition_failed(format!(
+                "message size {size} is larger than configured max size {max}"
+            )));
+        }
+        Ok(())
     }
 
     /// Forgets the message that is arriving.
@@ -117,15 +132,6 @@ impl Channel {
         link.assembling = link.assembling.saturating_sub(assembly.body.len());
         Some(assembly)
     }
-}
-
-/// Refuses a message that is larger than the broker takes, once it has been read to its end.
-pub(super) fn check_size(size: u64, link: &Link) -> Result<(), Soft> {
-    let max = link.node.limits.message_bytes_max;
-    if size > max {
-        return Err(Soft::precondition_failed(format!("message size {size} is larger than configured max size {max}")));
-    }
-    Ok(())
 }
 
 fn begin(assembly: &mut Assembly, payload: &[u8]) -> Result<(), Hard> {

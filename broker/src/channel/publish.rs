@@ -123,7 +123,7 @@ impl Channel {
         link: &mut Link,
     ) -> Result<Option<usize>, Failure> {
         let Some(whole) = content::whole(&input[length..], self.number, payload_max) else { return Ok(None) };
-        content::check_size(whole.body_size, link)?;
+        self.check_room(whole.body_size, link)?;
         let message = Message::from_wire(&input[ADDRESS_AT..length + whole.length]);
         match &whole.header[ContentHeader::FIXED..] {
             [0, 0] => self.take(message, mandatory, link)?,
@@ -166,7 +166,7 @@ impl Channel {
 
     /// A message that did not come over the wire; true if it went to any queue.
     pub(crate) fn publish_whole(&mut self, message: Message, link: &mut Link) -> Result<bool, Failure> {
-        content::check_size(message.body_len() as u64, link)?;
+        self.check_room(message.body_len() as u64, link)?;
         let before = link.out.len();
         self.accept(message, true, link)?;
         // What nobody takes is returned.

@@ -17,6 +17,16 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
+    /// Refuses a publish if there are as many as there may be.
+    pub(super) fn check_room(&self, most: Option<usize>) -> Result<(), Soft> {
+        match most {
+            Some(most) if self.publishes.len() >= most => Err(Soft::precondition_failed(format!(
+                "transaction has reached the maximum of {most} uncommitted publishes"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Holds a publish back.
     pub(super) fn publish(&mut self, publish: Publish) {
         self.publishes.push(publish);

@@ -122,7 +122,9 @@ pub struct Limits {
     /// The largest message, in bytes.
     pub message_bytes_max: u64,
     /// Consumers of a channel.
-    pub consumers_per_channel_max: usize,
+    pub consumers_per_channel_max: Option<usize>,
+    /// Publishes that a channel holds back for its transaction.
+    pub transaction_publishes_max: Option<usize>,
 }
 
 impl Default for Limits {
@@ -140,7 +142,8 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             consumer_timeout: None,
             message_bytes_max: 128 << 20,
-            consumers_per_channel_max: 10_000,
+            consumers_per_channel_max: Some(10_000),
+            transaction_publishes_max: Some(10_000),
         }
     }
 }

@@ -207,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn bounds_of_a_channel_may_be_none() {
+        let program = assemble(&[], &["consumer_max_per_channel=infinity", "channel_tx_message_max=infinity"], &[]);
+        let limits = program.unwrap().broker.limits;
+        assert_eq!((limits.consumers_per_channel_max, limits.transaction_publishes_max), (None, None));
+        let program = assemble(&[], &["consumer_max_per_channel=7", "channel_tx_message_max=8"], &[]);
+        let limits = program.unwrap().broker.limits;
+        assert_eq!((limits.consumers_per_channel_max, limits.transaction_publishes_max), (Some(7), Some(8)));
+    }
+
+    #[test]
     fn a_file_is_read_line_by_line() {
         let path = std::env::temp_dir().join(format!("leveret-settings-{}.conf", std::process::id()));
         std::fs::write(&path, "heartbeat = 7\nlisteners.tcp = none\nloopback_users.guest = false\n").unwrap();

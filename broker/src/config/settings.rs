@@ -323,11 +323,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "consumer_max_per_channel",
         flag: None,
-        help: "Consumers of a channel [default: 10000]",
-        apply: |p, v| {
-            p.broker.limits.consumers_per_channel_max = values::number(v, 1..=1_000_000)?;
-            Ok(())
-        },
+        help: "Consumers of a channel, or infinity [default: 10000]",
+        apply: |p, v| values::bound(v, 1).map(|most| p.broker.limits.consumers_per_channel_max = most),
+    },
+    Setting {
+        key: "channel_tx_message_max",
+        flag: None,
+        help: "Publishes that a channel may have uncommitted in a transaction, or infinity [default: 10000]",
+        apply: |p, v| values::bound(v, 1).map(|most| p.broker.limits.transaction_publishes_max = most),
     },
     Setting {
         key: "default_user",
