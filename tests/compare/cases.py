@@ -80,6 +80,22 @@ SPEED = (
          repetitions=5),
 )
 
+DURABLE = "--persistent --durable"
+
+
+def disk(name, text, options, goals, repetitions=None):
+    return Case(name, text, f"{options} {DURABLE}", goals, EXTRAS, "durable", "disk", repetitions)
+
+
+DISK = (
+    disk("dur1k", "1 KiB, confirms (window 1000), prefetch 200, multiple acks", f"--size 1024 {ACKED}",
+         (least(0.7, "limit"), least(8, "rabbitmq"), most(4, "leveret", "cpu"))),
+    disk("dur1k1", "1 KiB, one unconfirmed message at a time", "--size 1024 --confirm 1 --prefetch 200 --ack 50",
+         (least(3, "rabbitmq"),)),
+    disk("durlat", "from publish to confirm at 5,000 messages/s, 128 B", f"--size 128 --rate 5000 {ACKED}",
+         (most(3, "disk", "p99"),), 5),
+)
+
 # What holds in every row of speed, beside its own goals; a goal about a figure that a case lacks says nothing of it.
 EVERYWHERE = (
     most(1.4, "sketch", "cpu"),
@@ -175,4 +191,4 @@ def case_of(growth, size):
 def every_case():
     """All cases in the order of the page: name -> case."""
     flat = (case_of(growth, size) for growth in FLAT for size in growth.sizes)
-    return {case.name: case for case in (*SPEED, *MEMORY, *flat)}
+    return {case.name: case for case in (*SPEED, *DISK, *MEMORY, *flat)}

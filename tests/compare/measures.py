@@ -30,6 +30,10 @@ def run_load(bench, case, system):
     return {"run": bench.load(system, f"{case.options} {timed(bench)}")}
 
 
+def run_durable(bench, case, system):
+    return {"disk": system.limits()} if system.kind == "disk" else run_load(bench, case, system)
+
+
 def run_neighbour(bench, case, system):
     flood = bench.load_begin(system, f"--seconds {bench.seconds + 2.5} --warmup 0.5 --size 16 --queue-prefix flood")
     time.sleep(1)
@@ -124,6 +128,16 @@ def of_latency(found):
             "keeps up": part(run["con_rate"], run["pub_rate"])}
 
 
+def of_durable(found):
+    """Of the disk: how many KiB it takes in a second, and the time of one sync."""
+    if "disk" in found:
+        sync = found["disk"]["overwrite_fdatasync_4k"]
+        return {"rate": found["disk"]["seq_write_with_sync_mb_s"] * 1e6 / 1024, "p50": sync["p50_us"], "p99": sync["p99_us"]}
+    run, confirms = found["run"], found["run"]["confirm_latency"]
+    return {"rate": run["con_rate"], "cpu": run["server_cpu_us_per_msg"], "p50": confirms["p50_us"], "p99": confirms["p99_us"],
+            "keeps up": part(run["con_rate"], run["pub_rate"])}
+
+
 def of_rpc(found):
     return {"rate": found["run"]["round_trips_per_s"], "cpu": found["run"]["server_cpu_us_per_round_trip"]}
 
@@ -170,6 +184,7 @@ def of_size(found):
 
 MEASURES = {
     "load": (run_load, of_load),
+    "durable": (run_durable, of_durable),
     "latency": (run_load, of_latency),
     "rpc": (run_load, of_rpc),
     "churn": (run_load, of_churn),

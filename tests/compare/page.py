@@ -1,6 +1,6 @@
 """Writes the page of results, tests/BENCHMARKS.md."""
 
-from cases import FLAT, MEMORY_ROWS, SPEED, case_of
+from cases import DISK, FLAT, MEMORY_ROWS, SPEED, case_of
 from results import OF_KIND, described, judge, verdict
 
 SHOWN = ("rate", "fill", "drain", "flood", "p50", "p99")
@@ -48,11 +48,11 @@ def speed_cell(results, case, system):
     return "; ".join(filter(None, [*parts, failures(results, case, system)])) or "-"
 
 
-def ratios(results, case, kind):
+def ratios(results, case, kind, leveret="leveret"):
     """Of each figure the ratio to the systems of a kind, to the best of them if there are several."""
     said = []
     for figure in SHOWN:
-        found = [results.ratio(case, "leveret", case, system, figure) for system in results.systems(kind)]
+        found = [results.ratio(case, leveret, case, system, figure) for system in results.systems(kind)]
         found = [ratio for ratio in found if ratio is not None]
         if found:
             worst = max(found) if figure in ("p50", "p99") else min(found)
@@ -71,9 +71,27 @@ def ran(results, case):
     return any(results.runs(case, system) != ({}, []) for system in results.systems())
 
 
+def without_disk(results):
+    return [system for system in results.systems() if results.about["systems"][system]["kind"] not in ("durable", "disk")]
+
+
+def disk(results):
+    about, durable = results.about["systems"], "leveret-durable"
+    systems = [system for system in results.systems() if about[system]["kind"] not in ("relay", "sketch")]
+    kinds = [kind for kind in ("disk", "leveret", "rabbitmq") if results.systems(kind)]
+    rows = ([f"`{case.name}`", case.text, *(speed_cell(results, case.name, system) for system in systems),
+             *(ratios(results, case.name, kind, durable) for kind in kinds), ", ".join(map(described, case.goals)),
+             verdict(results, case.name, case.goals, (), durable)] for case in DISK if ran(results, case.name))
+    yield from ["## Disk", "",
+                "Persistent messages through a durable queue. Messages per second; p50 and p99 from publish to confirm, in microseconds;",
+                "the broker's CPU time for each message. The same Leveret in memory, and the disk alone: the KiB that it takes in a second",
+                "with one sync at the end, and the time of a 4 KiB write with a sync. Ratios are of the durable Leveret to the others.", ""]
+    yield from table(["case", "what", *map(results.title, systems), *(f"× {OF_KIND[kind]}" for kind in kinds), "goal", "met"], rows)
+
+
 def speed(results):
-    systems = results.systems()
-    kinds = [kind for kind in OF_KIND if results.systems(kind)]
+    systems = without_disk(results)
+    kinds = [kind for kind in ("sketch", "relay", "rabbitmq") if results.systems(kind)]
     head = ["case", "what", *map(results.title, systems), *(f"× {OF_KIND[kind]}" for kind in kinds), "goal", "met"]
     rows = ([f"`{case.name}`", case.text, *(speed_cell(results, case.name, system) for system in systems),
              *(ratios(results, case.name, kind) for kind in kinds), ", ".join(map(described, case.goals)) or "-",
@@ -91,7 +109,7 @@ def text_of(row, results):
 
 
 def memory(results):
-    systems = [system for system in results.systems() if results.about["systems"][system]["kind"] != "relay"]
+    systems = [system for system in without_disk(results) if results.about["systems"][system]["kind"] != "relay"]
     rows = []
     for row in MEMORY_ROWS:
         if not ran(results, row.case):
@@ -157,7 +175,7 @@ def head(results):
 
 def page(results):
     yield from head(results)
-    parts = [list(part(results)) for part in (speed, memory, flat)]
+    parts = [list(part(results)) for part in (speed, disk, memory, flat)]
     for lines in parts:
         if not lines[-1].startswith("|---"):  # a table without a row
             yield from [*lines, ""]
@@ -167,6 +185,9 @@ def shortfalls(results):
     """Every goal that is missed, in a line."""
     for case in SPEED:
         if ran(results, case.name) and (said := verdict(results, case.name, case.goals)) != "✓":
+            yield f"{case.name}: {said}"
+    for case in DISK:
+        if ran(results, case.name) and (said := verdict(results, case.name, case.goals, (), "leveret-durable")) != "✓":
             yield f"{case.name}: {said}"
     for row in MEMORY_ROWS:
         if ran(results, row.case) and row.goal:

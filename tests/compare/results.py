@@ -9,7 +9,8 @@ from cases import EVERYWHERE, every_case
 from measures import MEASURES, complaint
 
 ABOUT = "about.json"
-OF_KIND = {"sketch": "the sketch", "relay": "the relay", "rabbitmq": "RabbitMQ"}
+OF_KIND = {"sketch": "the sketch", "relay": "the relay", "rabbitmq": "RabbitMQ", "leveret": "in memory", "disk": "the disk",
+           "limit": "the lower of the disk and in memory"}
 LOWER_IS_BETTER = ("p50", "p99")
 
 
@@ -71,6 +72,12 @@ class Results:
         ratios = [above[repetition] / below[repetition] for repetition in above if below.get(repetition)]
         return statistics.median(ratios) if ratios else None
 
+    def ratio_to_lower(self, case, system, others, figure):
+        """The same to the lower of two others."""
+        above, below = self.values(case, system, figure), [self.values(case, other, figure) for other in others]
+        ratios = [above[at] / min(values[at] for values in below) for at in above if all(values.get(at) for values in below)]
+        return statistics.median(ratios) if ratios else None
+
     def systems(self, kind=None):
         known = self.about["systems"]
         return [name for name in known if kind in (None, known[name]["kind"])]
@@ -104,6 +111,8 @@ def judge(results, case, goal, leveret="leveret"):
 def yardsticks(results, case, goal, leveret):
     if not goal.against:
         yield "", results.median(case, leveret, goal.figure)
+    elif goal.against == "limit":
+        yield OF_KIND[goal.against], results.ratio_to_lower(case, leveret, ("disk", "leveret"), goal.figure)
     elif goal.against in OF_KIND:
         for system in results.systems(goal.against):
             yield results.title(system), results.ratio(case, leveret, case, system, goal.figure)
@@ -116,17 +125,17 @@ def missed(goal, name, ratio):
     return f"{goal.figure} {ratio:.3g}{f' × {name}' if name else ''}, {limit} wanted"
 
 
-def verdict(results, case, goals, everywhere=EVERYWHERE):
+def verdict(results, case, goals, everywhere=EVERYWHERE, leveret="leveret"):
     """`✓`, or plainly what is missing."""
-    sound, wrong = results.runs(case, "leveret")
+    sound, wrong = results.runs(case, leveret)
     if not sound and not wrong:
         return "did not run"
     said = [f"{len(wrong)} of {len(wrong) + len(sound)} runs failed"] if wrong else []
     for goal in goals:
-        shortfalls = judge(results, case, goal)
+        shortfalls = judge(results, case, goal, leveret)
         if shortfalls is None:
             shortfalls = [f"{described(goal)}: nothing to compare with"]
         said += filter(None, shortfalls)
     for goal in everywhere:
-        said += filter(None, judge(results, case, goal) or [])
+        said += filter(None, judge(results, case, goal, leveret) or [])
     return "; ".join(said) or ("✓" if goals or everywhere else "")

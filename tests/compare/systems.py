@@ -1,7 +1,9 @@
 """The systems that are compared: how each is started, found and ended."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,6 +147,43 @@ class Program(System):
             self.process = None
 
     end = rest
+
+
+class Durable(Program):
+    """A Leveret with a folder of its own for what is durable, which begins empty."""
+
+    def __init__(self, name, command, processes, log, folder):
+        self.folder = folder
+        super().__init__(name, "durable", lambda port: [*command(port), "--data-dir", folder], processes, log)
+
+    def ready(self, restart):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        super().ready(restart)
+
+    def name_itself(self, start):
+        super().name_itself(start)
+        self.title += ", durable"
+
+    def rest(self):
+        super().rest()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    end = rest
+
+
+class Disk(System):
+    """The disk alone: what it can do where the brokers have their files."""
+
+    def __init__(self, program, folder):
+        super().__init__("disk", "disk", "the disk")
+        self.program, self.folder = program, folder
+
+    def ready(self, restart):
+        pass
+
+    def limits(self):
+        """One JSON object of figures."""
+        return json.loads(subprocess.check_output([self.program, self.folder], text=True))
 
 
 class Script(System):
