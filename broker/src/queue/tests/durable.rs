@@ -192,3 +192,34 @@ fn a_store_that_cannot_be_read_fails_and_gives_nothing_out() {
     let failed = bench.store.failed().unwrap_or_default().to_owned();
     assert!(failed.contains("00000001.seg, offset"), "{failed}");
 }
+
+#[test]
+fn a_body_that_goes_to_several_queues_is_written_once() {
+    let mut bench = Durable::new(&[]);
+    let message = Message::compose("x", "q", &persistent(), &[b'x'; 50_000]);
+    let others: Vec<_> = (8..18)
+        .map(|id| {
+            let log = Log { queue: QueueId(id), store: bench.store.clone(), epoch_ms: 0, quorum: false };
+            let declaration = Declaration { durable: true, ..Declaration::default() };
+            let (name, now) = (id.to_string().as_str().into(), Moment::default());
+            Queue::new(name, "/".into(), declaration, Settings::default(), Arc::default(), now, Some(log))
+        })
+        .collect();
+    for queue in &others {
+        queue.publish(&mut vec![message.clone()], &Arc::default(), &mut bench.turn);
+    }
+    drop(message);
+    bench.settle();
+    let written = bench.disk.content("00000001.seg");
+    let bodies = written.windows(40_000).step_by(5_000).filter(|part| part.iter().all(|byte| *byte == b'x')).count();
+    assert!((1..=3).contains(&bodies), "{bodies} pieces of bodies");
+    // It stays for as long as any of them has it.
+    for queue in &others[1..] {
+        assert!(queue.get(true, &mut bench.turn).unwrap().is_some());
+    }
+    drop(others);
+    let bench = bench.restart();
+    let outline =
+        |id| bench.store.outline(QueueId(id), (10, 1 << 20)).iter().map(|piece| piece.seqs.len()).sum::<usize>();
+    assert_eq!((8..18).map(outline).collect::<Vec<_>>(), [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+}
