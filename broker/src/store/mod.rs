@@ -39,6 +39,8 @@ mod inbox;
 mod index;
 mod inspect;
 mod ledger;
+#[cfg(test)]
+mod oracle;
 mod reading;
 mod record;
 mod recovery;

@@ -12,10 +12,10 @@ use crate::message::Message;
 const QUEUE: QueueId = QueueId(1);
 
 /// A directory that goes with the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("leveret-store-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         Folder(path)

@@ -10,7 +10,8 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use self::model::{Held, Model, Op};
+pub(super) use self::model::Op;
+use self::model::{Held, Model};
 use super::block::PAGE;
 use super::defect::{Defect, Sabotage};
 use super::disk::simulated::{Chance, Fault, SimulatedDisk};

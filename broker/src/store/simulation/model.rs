@@ -8,7 +8,7 @@ use crate::message::Message;
 
 /// One record of a batch.
 #[derive(Clone, Debug)]
-pub(super) enum Op {
+pub(in super::super) enum Op {
     Publish(Vec<u8>, Vec<Ref>),
     Ack(QueueId, Vec<RangeInclusive<u64>>),
     Drop(QueueId),
@@ -16,7 +16,7 @@ pub(super) enum Op {
 }
 
 impl Op {
-    pub(super) fn put(&self, batch: &mut Batch) {
+    pub(in super::super) fn put(&self, batch: &mut Batch) {
         match self {
             Op::Publish(body, refs) => batch.publish(&Message::from_wire(body), refs),
             Op::Ack(queue, ranges) => batch.ack(*queue, ranges.iter().cloned()),
