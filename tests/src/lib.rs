@@ -10,6 +10,8 @@
 //! own          a Leveret of the test's own, for what brokers can be told
 //! http         the management API, for what AMQP has no methods for
 //! admin        users, virtual hosts, policies: made by way of the management API, and removed again
+//! program      the program `leveret` as a process, for what only a process can do: to be killed
+//! crash/       the load and the oracle for that
 //! in_process   a broker and clients on one thread and without sockets, for the benchmarks
 //! ```
 //!
@@ -34,6 +36,8 @@
 #![expect(clippy::panic, reason = "a check that fails panics: that is how a test reports")]
 
 mod admin;
+pub mod crash;
+mod dice;
 mod differences;
 pub mod differential;
 pub mod http;
@@ -41,6 +45,7 @@ pub mod in_process;
 mod names;
 mod own;
 mod peer;
+mod program;
 mod received;
 mod target;
 pub mod texts;
@@ -50,6 +55,7 @@ pub use differences::{Difference, TABLE};
 pub use names::unique;
 pub use own::Own;
 pub use peer::{Peer, Visit};
+pub use program::{NotStarted, Program, program};
 pub use received::{Answer, Content, Death, Received};
 pub use target::{Product, Target, target};
 

@@ -3,6 +3,7 @@
 use super::step::Argument::{Flag, Name, Number, Text};
 use super::step::{Arguments, Message, Place, Step};
 use super::wire::REPLIES;
+use crate::dice::Dice;
 
 const QUEUES: [&str; 3] = ["a", "b", "c"];
 const EXCHANGES: [&str; 2] = ["x", "y"];
@@ -52,29 +53,9 @@ const MATCHES: &[Arguments] = &[
 const HEADERS: &[Arguments] =
     &[&[("one", Number(1))], &[("two", Text("2"))], &[("one", Number(1)), ("two", Text("2"))], &[("one", Text("1"))]];
 
-/// SplitMix64: the same seed gives the same script, everywhere and always.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % sides as u64) as usize
-    }
-
-    fn one_in(&mut self, sides: usize) -> bool {
-        self.roll(sides) == 0
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.roll(from.len())].clone()
-    }
-}
-
 /// The script of a seed.
 pub fn script(seed: u64) -> Vec<(Place, Step)> {
-    let mut dice = Dice(seed.wrapping_mul(0x1234_5678_9ABC_DEF1));
+    let mut dice = Dice::new(seed);
     let length = 6 + dice.roll(30);
     let connections = 1 + dice.roll(3);
     let mut steps = vec![];
