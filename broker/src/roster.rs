@@ -62,7 +62,8 @@ pub(crate) struct Facts {
 /// An open connection.
 pub(crate) struct Connection {
     pub(crate) facts: Facts,
-    channels: Mutex<BTreeMap<u16, Arc<Channel>>>,
+    /// By number.
+    channels: Mutex<Vec<Arc<Channel>>>,
 }
 
 /// How many connections, or channels, there may be; none is no limit.
@@ -183,16 +184,23 @@ impl Presence {
         }
         of_user.channels += 1;
         members.channels += 1;
-        self.connection.channels.lock().insert(channel.number, channel);
+        let mut channels = self.connection.channels.lock();
+        match channels.binary_search_by_key(&channel.number, |c| c.number) {
+            Ok(at) => channels[at] = channel,
+            Err(at) => {
+                reserve_for_one(&mut channels);
+                channels.insert(at, channel);
+            }
+        }
         Ok(())
     }
 
     /// Takes a channel out.
     pub(crate) fn close_channel(&self, number: u16) {
         let mut members = self.roster.0.lock();
-        if self.connection.channels.lock().remove(&number).is_none() {
-            return;
-        }
+        let mut channels = self.connection.channels.lock();
+        let Ok(at) = channels.binary_search_by_key(&number, |c| c.number) else { return };
+        channels.remove(at);
         members.channels -= 1;
         if let Some(usage) = members.users.get_mut(&self.connection.facts.user) {
             usage.channels -= 1;
@@ -209,7 +217,7 @@ impl Drop for Presence {
 impl Connection {
     /// Its channels, in the order of their numbers.
     pub(crate) fn channels(&self) -> Vec<Arc<Channel>> {
-        self.channels.lock().values().cloned().collect()
+        self.channels.lock().clone()
     }
 
     /// How many channels it has.
@@ -255,6 +263,13 @@ impl Channel {
     #[inline]
     pub(crate) fn store_unacked(&self, count: usize) {
         self.unacked.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Makes room for one more where there is none: most connections have one channel.
+pub(crate) fn reserve_for_one<T>(channels: &mut Vec<T>) {
+    if channels.capacity() == 0 {
+        channels.reserve_exact(1);
     }
 }
 

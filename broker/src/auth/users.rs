@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::password::PasswordHash;
 use super::permission::{Permission, Rights, TopicPermission};
@@ -32,6 +32,9 @@ impl User {
     }
 }
 
+/// Rights by user, and the epoch they are of.
+type Given = BTreeMap<String, (u64, Arc<Rights>)>;
+
 /// All users. Everybody who keeps rights compares `epoch` to know whether they still hold.
 #[derive(Default)]
 pub(crate) struct Users {
@@ -39,6 +42,8 @@ pub(crate) struct Users {
     /// Users who are let in from this machine only (RabbitMQ's loopback_users).
     loopback_only: Vec<String>,
     epoch: AtomicU64,
+    /// What `rights` has given out, by virtual host and user, and in which epoch.
+    given: Mutex<BTreeMap<String, Given>>,
 }
 
 impl Users {
@@ -54,6 +59,7 @@ impl Users {
 
     fn changed(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
+        self.given.lock().clear();
     }
 
     pub(crate) fn user(&self, name: &str) -> Option<Arc<User>> {
@@ -105,12 +111,21 @@ impl Users {
         right && (from_loopback || !self.loopback_only.contains(&credentials.user))
     }
 
-    /// What a user may do in a virtual host; none if he may not even enter.
+    /// What a user may do in a virtual host; none if he may not even enter. All of his connections to it share it.
     pub(crate) fn rights(&self, name: &str, vhost: &str) -> Option<Arc<Rights>> {
+        let epoch = self.epoch();
+        let given = self.given.lock().get(vhost).and_then(|users| users.get(name)).cloned();
+        if let Some((_, rights)) = given.filter(|(of, _)| *of == epoch) {
+            return Some(rights);
+        }
+        // Whatever changes from here on makes the epoch that was read an old one.
         let user = self.user(name)?;
         let permission = user.permissions.get(vhost)?.clone();
         let topics = user.topics.get(vhost).map_or(&[][..], Vec::as_slice);
-        Some(Arc::new(Rights::new(name.into(), vhost.into(), user.has_tag("impersonator"), permission, topics)))
+        let rights = Rights::new(name.into(), vhost.into(), user.has_tag("impersonator"), permission, topics);
+        let rights = Arc::new(rights);
+        self.given.lock().entry(vhost.into()).or_default().insert(name.into(), (epoch, rights.clone()));
+        Some(rights)
     }
 }
 
@@ -144,6 +159,21 @@ mod tests {
     #[test]
     fn a_loopback_user_is_refused_from_elsewhere() {
         assert!(!users().admit(&credentials("guest", "guest"), false));
+    }
+
+    #[test]
+    fn connections_share_rights_until_they_change() {
+        let users = users();
+        let all = || Pattern::new(".*").unwrap();
+        let permission = || Permission { configure: all(), write: all(), read: all() };
+        users.change("guest", |user| drop(user.permissions.insert("/".into(), permission())));
+        users.change("guest", |user| drop(user.permissions.insert("other".into(), permission())));
+        let rights = || users.rights("guest", "/").unwrap();
+        let first = rights();
+        assert!(Arc::ptr_eq(&first, &rights()));
+        assert_eq!(&*users.rights("guest", "other").unwrap().vhost, "other");
+        users.change("guest", |user| user.tags.push("impersonator".into()));
+        assert!(rights().impersonator && !first.impersonator);
     }
 
     #[test]

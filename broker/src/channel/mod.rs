@@ -19,7 +19,7 @@ mod trace;
 mod transaction;
 mod unacked;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -49,7 +49,7 @@ pub(crate) struct Channel {
     pub(crate) closing: bool,
     sources: Sources,
     /// Consumers by tag.
-    consumers: HashMap<Box<str>, u32>,
+    consumers: BTreeMap<Box<str>, u32>,
     unacked: Unacked,
     delivery_tag: u64,
     /// basic.qos without `global`: the prefetch of consumers that start from now on.
@@ -59,7 +59,7 @@ pub(crate) struct Channel {
     /// The source of the last delivery that the client has to settle.
     served_last: u32,
     confirms: Option<Confirms>,
-    transaction: Option<Transaction>,
+    transaction: Option<Box<Transaction>>,
     /// The publish whose content has not arrived whole.
     assembly: Option<Assembly>,
     /// The name that direct reply-to has given to this channel's consumer.
@@ -79,7 +79,7 @@ impl Channel {
             number,
             closing: false,
             sources: Sources::default(),
-            consumers: HashMap::new(),
+            consumers: BTreeMap::new(),
             unacked: Unacked::default(),
             delivery_tag: 0,
             prefetch: 0,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use leveret_spec::basic;
 
 use super::sources::Sources;
-use super::transaction::Transaction;
 use super::unacked::Held;
 use super::{Channel, Link};
 use crate::failure::{Failure, Hard, Soft};
@@ -118,7 +117,7 @@ impl Channel {
     /// never ends, or still in the mailbox.
     pub(super) fn take_everything(&mut self, link: &mut Link) -> HashMap<u32, Returning> {
         let mut held: Vec<Held> = self.unacked.take_through(0).into_iter().flatten().collect();
-        held.extend(self.transaction.take().into_iter().flat_map(Transaction::into_held));
+        held.extend(self.transaction.take().into_iter().flat_map(|transaction| transaction.into_held()));
         let mut returning = by_source(held);
         for delivery in link.mailbox.withdraw(self.number, None) {
             let owed = self.sources.of_mut(delivery.source).is_some_and(|s| !s.no_ack);

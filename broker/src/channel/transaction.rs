@@ -70,7 +70,7 @@ impl Channel {
 
     /// What has been held back; the next transaction begins.
     fn end_transaction(&mut self) -> Result<Transaction, Soft> {
-        let transaction = self.transaction.as_mut().map(std::mem::take);
+        let transaction = self.transaction.as_deref_mut().map(std::mem::take);
         transaction.ok_or_else(|| Soft::precondition_failed("channel is not transactional"))
     }
 

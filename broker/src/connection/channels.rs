@@ -1,6 +1,7 @@
 //! The channels of a connection, by number.
 
 use crate::channel::Channel;
+use crate::roster::reserve_for_one;
 
 /// Sorted by number. The one that was asked for last is tried first: frames of a channel come in rows.
 #[derive(Default)]
@@ -32,6 +33,7 @@ impl Channels {
 
     pub(super) fn add(&mut self, channel: Channel) {
         if let Err(at) = self.list.binary_search_by_key(&channel.number, |c| c.number) {
+            reserve_for_one(&mut self.list);
             self.list.insert(at, Box::new(channel));
         }
     }

@@ -94,7 +94,7 @@ impl Handshake {
                 Ok(Some(found)) => found,
                 Ok(None) => return (used, None),
                 Err(error) => {
-                    tracing::warn!(peer = self.peer.name, ?error, "bad frame during the handshake");
+                    tracing::warn!(peer = &*self.peer.name, ?error, "bad frame during the handshake");
                     return (input.len(), Some(Next::End));
                 }
             };
@@ -132,7 +132,7 @@ impl Handshake {
                 [b'G', b'E', b'T', ..] | [b'P', b'O', b'S', b'T', ..] | [b'H', b'E', b'A', b'D', ..] => "HTTP",
                 _ => "something else",
             };
-            tracing::warn!(peer = self.peer.name, "peer spoke {spoke} on the AMQP port");
+            tracing::warn!(peer = &*self.peer.name, "peer spoke {spoke} on the AMQP port");
             self.out.put(|out| out.extend_from_slice(&PROTOCOL_HEADER));
             return Err(());
         }
@@ -189,7 +189,7 @@ impl Handshake {
         let mechanism = Mechanism::of(&m.mechanism);
         let credentials = mechanism.and_then(|mechanism| mechanism.read(m.response));
         let (Some(mechanism), Some(credentials)) = (mechanism, credentials) else {
-            tracing::warn!(peer = self.peer.name, mechanism = %m.mechanism, "unknown mechanism or malformed response");
+            tracing::warn!(peer = &*self.peer.name, mechanism = %m.mechanism, "unknown mechanism or malformed response");
             self.refuse(now);
             return Ok(None);
         };
@@ -209,7 +209,7 @@ impl Handshake {
         self.client_properties = m.client_properties.into();
         let product = m.client_properties.lookup("product").and_then(Value::as_str);
         let changes_running_prefetch = matches!(product, Some("py-amqp" | "librabbitmq"));
-        let (user, peer) = (credentials.user.into(), self.peer.name.as_str().into());
+        let (user, peer) = (credentials.user.into(), self.peer.name.clone());
         self.step =
             Step::TuneOk(Client { user, peer, consumer_cancel_notify, hears_blocked, changes_running_prefetch });
         Ok(None)
@@ -217,7 +217,7 @@ impl Handshake {
 
     fn login_failed(&mut self, mechanism: Mechanism, who: &Credentials, properties: Table<'_>, now: Moment) -> Outcome {
         let mechanism = mechanism.name();
-        tracing::warn!(peer = self.peer.name, user = ?who.user, mechanism, "login refused");
+        tracing::warn!(peer = &*self.peer.name, user = ?who.user, mechanism, "login refused");
         if capable(properties, "authentication_failure_close") {
             self.step = Step::Refused;
             return Err(Reason::of(Hard::access_refused(format!(
@@ -242,25 +242,28 @@ impl Handshake {
 
     fn open(
         &mut self,
-        client: Client,
+        mut client: Client,
         tuned: &connection::TuneOk,
         m: &connection::Open<'_>,
         now: Moment,
     ) -> Result<Next, Hard> {
         let name = &*m.virtual_host;
         let vhost = self.node.vhost(name).ok_or_else(|| Hard::not_allowed(format!("vhost {name} not found")))?;
+        let rights = self.node.users.rights(&client.user, name);
+        if let Some(rights) = &rights {
+            // All of a user's connections share his name.
+            client.user = rights.user.clone();
+        }
         let presence = self.enter(&client, &vhost, tuned, now)?;
-        let rights =
-            self.node.users.rights(&client.user, name).ok_or_else(|| {
-                Hard::not_allowed(format!("access to vhost '{name}' refused for user '{}'", client.user))
-            })?;
-        tracing::info!(peer = self.peer.name, user = %client.user, vhost = name, "connection open");
+        let rights = rights
+            .ok_or_else(|| Hard::not_allowed(format!("access to vhost '{name}' refused for user '{}'", client.user)))?;
+        tracing::info!(peer = &*self.peer.name, user = %client.user, vhost = name, "connection open");
         let id = presence.id();
         let (node, mailbox) = (self.node.clone(), self.mailbox.clone());
         let mut link = Link::new(id, node, vhost, client, rights, mailbox, tuned.frame_max as usize);
         link.out = std::mem::take(&mut self.out);
         link.out.put_method(0, &connection::OpenOk::default());
-        let running = Running::new(link, presence, self.peer.clone(), usize::from(tuned.channel_max));
+        let running = Running::new(link, presence, usize::from(tuned.channel_max));
         Ok(Next::Run(Box::new(running), Duration::from_secs(tuned.heartbeat.into())))
     }
 

@@ -38,10 +38,10 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 const STALLED_MAX: Duration = Duration::from_secs(60);
 
 /// Who is at the other end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Peer {
     /// For log lines: `127.0.0.1:40000 -> 127.0.0.1:5672`.
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// True on the same machine or in the same process, where users like guest may come from.
     pub(crate) loopback: bool,
     /// None within the process.
@@ -52,7 +52,7 @@ impl Peer {
     /// A peer at an address.
     pub(crate) fn over_tcp(addresses: Addresses) -> Self {
         let name = format!("{} -> {}", addresses.peer, addresses.local);
-        Peer { name, loopback: is_loopback(addresses.peer.ip()), addresses: Some(addresses) }
+        Peer { name: name.into(), loopback: is_loopback(addresses.peer.ip()), addresses: Some(addresses) }
     }
 }
 

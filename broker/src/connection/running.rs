@@ -7,7 +7,7 @@ use leveret_spec::{Method, ShortStr, basic, channel, connection};
 
 use super::channels::Channels;
 use super::mistakes;
-use super::{Next, OUTPUT_BYTES_MAX, Peer, Reason};
+use super::{Next, OUTPUT_BYTES_MAX, Reason};
 use crate::channel::{Channel, Content, Link, Outbox, opened_twice, plain_publish};
 use crate::failure::{Failure, Hard, Soft};
 use crate::node;
@@ -28,7 +28,6 @@ const PAUSES_MAX: usize = 32;
 pub(super) struct Running {
     pub(super) link: Link,
     presence: Presence,
-    peer: Peer,
     channels: Channels,
     channel_max: usize,
     /// Set while this publisher waits for consumers to catch up.
@@ -54,11 +53,10 @@ struct Repeated {
 const REPEATED_BYTES_MAX: usize = 256;
 
 impl Running {
-    pub(super) fn new(link: Link, presence: Presence, peer: Peer, channel_max: usize) -> Self {
+    pub(super) fn new(link: Link, presence: Presence, channel_max: usize) -> Self {
         Running {
             link,
             presence,
-            peer,
             channels: Channels::default(),
             channel_max,
             paused_until: None,
@@ -141,7 +139,7 @@ impl Running {
         let row = method.row();
         match method {
             Method::Connection(connection::Method::Close(m)) => {
-                tracing::info!(peer = self.peer.name, code = m.reply_code, text = %m.reply_text, "connection closed by client");
+                tracing::info!(peer = &*self.link.client.peer, code = m.reply_code, text = %m.reply_text, "connection closed by client");
                 self.shut_down();
                 self.link.out.put_method(0, &connection::CloseOk {});
                 return Ok(Step::ClosedByClient(length));
@@ -314,7 +312,7 @@ impl Running {
 
     fn close_channel(&mut self, number: u16, failure: &Soft, class_id: u16, method_id: u16) {
         let text = failure.to_string();
-        tracing::warn!(peer = self.peer.name, channel = number, reason = %text, "closing channel");
+        tracing::warn!(peer = &*self.link.client.peer, channel = number, reason = %text, "closing channel");
         self.settle();
         let Some(channel) = self.channels.of_mut(number) else { return };
         channel.shut_down(&mut self.link);

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ thread_local! {
     static OUTPUT: Cell<Vec<u8>> = const { Cell::new(vec![]) };
 }
 
-struct Driver<W> {
+/// What serves a connection.
+pub(super) struct Driver<W> {
     sink: W,
     connection: Connection,
     clock: Clock,
@@ -54,27 +55,21 @@ enum Halt {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn drive<R: Source, W: AsyncWrite + Unpin>(
-    mut source: R,
-    sink: W,
-    connection: Connection,
-    clock: Clock,
-) {
-    let (tail, unfinished, timer, armed) = (vec![], false, None, None);
-    let mut driver = Driver { sink, connection, clock, tail, unfinished, timer, armed };
+pub(super) async fn drive<R: Source, W: AsyncWrite + Unpin>(mut source: R, mut driver: Box<Driver<W>>) {
     let outcome = loop {
         match poll_fn(|cx| driver.with_buffer(|driver| driver.poll(&mut source, cx))).await {
             Halt::Over(outcome) => break outcome,
             Halt::Blocked => {}
         }
-        if driver.outlast_alarm(&mut source).await {
+        // On the heap, as all that few connections need: each would be larger for it.
+        if Box::pin(driver.outlast_alarm(&mut source)).await {
             driver.hear_last_words(&mut source);
             break Err(io::ErrorKind::UnexpectedEof.into());
         }
     };
-    driver.connection.handle_eof(clock.now());
+    driver.connection.handle_eof(driver.clock.now());
     if outcome.is_ok() {
-        linger(source, driver.sink).await;
+        Box::pin(linger(source, driver.sink)).await;
     }
 }
 
@@ -96,6 +91,12 @@ async fn linger<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(mut source: R, mut 
 }
 
 impl<W: AsyncWrite + Unpin> Driver<W> {
+    /// On the heap: asynchronous functions that hand it on would each have a place for it.
+    pub(super) fn new(sink: W, connection: Connection, clock: Clock) -> Box<Self> {
+        let (tail, unfinished, timer, armed) = (vec![], false, None, None);
+        Box::new(Driver { sink, connection, clock, tail, unfinished, timer, armed })
+    }
+
     /// Does something with the worker's output buffer lent to the connection.
     fn with_buffer<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         if self.connection.outbox().is_unbuffered() {
@@ -154,8 +155,7 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
 
     /// Serves a connection that is not read until that changes; true if the peer is gone before.
     async fn outlast_alarm<R: Source>(&mut self, source: &mut R) -> bool {
-        // On the heap, since it is seldom needed and would make every connection larger.
-        let mut gone = Box::pin(source.gone());
+        let mut gone = pin!(source.gone());
         poll_fn(|cx| {
             if gone.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(true);
@@ -261,4 +261,31 @@ fn write<W: AsyncWrite>(sink: Pin<&mut W>, cx: &mut Context<'_>, outbox: &Outbox
     let mut slices = [IoSlice::new(&[]); WRITE_PIECES_MAX];
     let pieces = outbox.pieces(&mut slices);
     sink.poll_write_vectored(cx, &slices[..pieces])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::connection::Peer;
+    use crate::node::Node;
+    use crate::server::source::InProcess;
+
+    /// What a connection's task may hold besides the connection, in bytes: what few connections need, and none for long, is
+    /// allocated when it is needed.
+    const TASK_BYTES_MAX: usize = 192;
+
+    #[tokio::test]
+    async fn a_task_is_small() {
+        let node = Arc::new(Node::new(&Config::in_memory(), 0));
+        let peer = Peer { name: "test".into(), loopback: true, addresses: None };
+        let (_, server) = tokio::io::duplex(1);
+        let (source, sink) = tokio::io::split(server);
+        let clock = Clock::start();
+        let driver = Driver::new(sink, Connection::new(node, peer, clock.now()), clock);
+        let task = drive(InProcess::new(source), driver);
+        assert!(size_of_val(&task) <= TASK_BYTES_MAX, "{} bytes", size_of_val(&task));
+    }
 }

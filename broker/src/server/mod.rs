@@ -31,6 +31,7 @@ use crate::node::Node;
 use crate::queue::Mailbox;
 
 use clock::Clock;
+use driver::Driver;
 #[cfg(feature = "management")]
 pub use http::DefinitionsError;
 use source::{InProcess, Source};
@@ -246,7 +247,7 @@ impl Broker {
     pub fn connect(&self) -> DuplexStream {
         let (client, server) = tokio::io::duplex(IN_PROCESS_BYTES);
         let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
-        let peer = Peer { name: format!("in process {number}"), loopback: true, addresses: None };
+        let peer = Peer { name: format!("in process {number}").into(), loopback: true, addresses: None };
         let (source, sink) = tokio::io::split(server);
         self.shared.serve(InProcess::new(source), sink, peer);
         client
@@ -312,8 +313,9 @@ impl Shared {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         self.connections.lock().insert(number, connection.mailbox().clone());
         let shared = self.clone();
+        let driver = Driver::new(sink, connection, self.clock);
         tokio::spawn(async move {
-            driver::drive(source, sink, connection, shared.clock).await;
+            driver::drive(source, driver).await;
             shared.connections.lock().remove(&number);
             // Nothing of the broker is left when its end is told.
             drop(shared);
