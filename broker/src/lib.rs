@@ -10,6 +10,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! What is declared durable stays in a directory, if there is one: [`Config::durable`]. A confirm then says that the message is
+//! on the disk. [`Broker::failed`] tells when the disk does not keep its word, [`Broker::backup`] makes a copy, [`inspect`] looks
+//! at a directory that no broker has.
+//!
 //! # Inside
 //!
 //! A pure core and a thin shell. `server` has the sockets, tasks and the clock; everything else takes bytes and time as
@@ -17,6 +21,9 @@
 //!
 //! ```text
 //! server -> connection -> channel -> vhost -> exchange, queue, auth -> message -> leveret-spec
+//!                                      |                 |
+//!                                      v                 v
+//!                                   catalog            store        on disk
 //! ```
 
 #![cfg_attr(
