@@ -80,7 +80,9 @@ impl Piece {
     }
 
     fn pack(&mut self) {
-        if let Some(packed) = Packed::of(&self.loose) {
+        if self.away.is_none()
+            && let Some(packed) = Packed::of(&self.loose)
+        {
             *self = Piece { loose: VecDeque::new(), away: Some(Away::Packed(packed)) };
         }
     }
@@ -252,9 +254,7 @@ impl Line {
         let mut seqs = piece.stored();
         if piece.away.is_some() || seqs.len() < piece.loose.len() {
             // Some of it is in memory only.
-            if piece.away.is_none() {
-                piece.pack();
-            }
+            piece.pack();
             return true;
         }
         if !log.has(&seqs) {

@@ -25,8 +25,9 @@ pub(super) fn limit(configured: DiskFreeLimit) -> u64 {
 /// Sets the alarm; true if it is on now.
 pub(super) fn look(node: &Node, store: &Store, directory: &Path) -> bool {
     // Where nobody can tell, there is room.
-    let free = rustix::fs::statvfs(directory).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
-    node.alarms.judge_disk(free, store.trouble().is_some())
+    let free = rustix::fs::statvfs(directory).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    // What the log has set aside is as good as free, and all there may be after a backlog.
+    node.alarms.judge_disk(free.saturating_add(store.spare_bytes()), store.trouble().is_some())
 }
 
 /// Watches for ever. While nothing is written, nothing is looked at.

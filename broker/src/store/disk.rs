@@ -41,6 +41,9 @@ pub(crate) trait Disk: Send + Sync {
     /// Gives the file the same name in another directory as well.
     fn link(&self, name: &str, folder: &Path) -> io::Result<()>;
 
+    /// The bytes that files may still take, as far as anybody can tell.
+    fn room(&self) -> u64;
+
     /// After it, what was done to names stays.
     fn sync_dir(&self) -> io::Result<()>;
 }

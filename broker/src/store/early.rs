@@ -1,7 +1,7 @@
-//! Acks that came before their message.
+//! Acks, and notes of deliveries, that came before their message.
 //!
-//! A consumer on another core may have acked a message before the publisher's turn has handed in its batch. Such an ack is
-//! kept through the segment that it came in and some further ones; the message must come by then.
+//! A consumer on another core may have got or acked a message before the publisher's turn has handed in its batch. What it says
+//! is kept through the segment that it came in and some further ones; the message must come by then.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
@@ -18,6 +18,8 @@ const SEGMENTS: usize = 16;
 pub(super) struct Early {
     /// What came in each of the last segments, the newest first. It is empty if nothing waits.
     segments: VecDeque<Ranges>,
+    /// The same of deliveries: how many there were of each message.
+    delivered: VecDeque<HashMap<(QueueId, u64), u16>>,
 }
 
 impl Early {
@@ -38,6 +40,23 @@ impl Early {
         })
     }
 
+    /// Notes how often a message has been given out that is not there yet.
+    pub(super) fn deliver(&mut self, queue: QueueId, seq: u64, deliveries: u16) {
+        if self.delivered.is_empty() {
+            self.delivered.push_front(HashMap::new());
+        }
+        if let Some(newest) = self.delivered.front_mut() {
+            newest.insert((queue, seq), deliveries);
+        }
+    }
+
+    /// How often a message that comes now has been given out already.
+    #[inline]
+    pub(super) fn take_deliveries(&mut self, queue: QueueId, seq: u64) -> u16 {
+        let of_segments = self.delivered.iter_mut().filter_map(|of_segment| of_segment.remove(&(queue, seq)));
+        of_segments.max().unwrap_or(0)
+    }
+
     pub(super) fn forget(&mut self, queue: QueueId) {
         for ranges in &mut self.segments {
             ranges.remove(&queue);
@@ -49,6 +68,11 @@ impl Early {
         self.segments.truncate(SEGMENTS);
         if self.segments.iter().all(Ranges::is_empty) {
             self.segments.clear();
+        }
+        self.delivered.push_front(HashMap::new());
+        self.delivered.truncate(SEGMENTS);
+        if self.delivered.iter().all(HashMap::is_empty) {
+            self.delivered.clear();
         }
     }
 }

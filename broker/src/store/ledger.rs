@@ -78,6 +78,8 @@ pub(super) struct Ledger {
     /// Messages of the block that is being applied which were acked before. They need an ack in the same block, since the
     /// segment with the early one may have gone.
     pub(super) dead_on_arrival: Vec<(QueueId, u64)>,
+    /// The same of those that had been given out before, and how often.
+    pub(super) delivered_on_arrival: Vec<(QueueId, u64, u16)>,
     pub(super) sabotage: Sabotage,
     /// Nothing is freed while somebody copies the segments.
     pub(super) pins: u32,
@@ -144,7 +146,11 @@ impl Ledger {
                 self.dead_on_arrival.push((r.queue, r.seq));
                 continue;
             }
-            let slot = Slot::new(at, publish.refs, r.deliveries);
+            let before = self.early.take_deliveries(r.queue, r.seq);
+            if before > r.deliveries {
+                self.delivered_on_arrival.push((r.queue, r.seq, before));
+            }
+            let slot = Slot::new(at, publish.refs, r.deliveries.max(before));
             segment.live += 1;
             segment.live_bytes += slot.share();
             if let Some(old) = queue.insert(r.seq, slot) {
@@ -217,7 +223,17 @@ impl Ledger {
         let queue = self.index.entry(id).or_default();
         queue.top = queue.top.max(*seqs.end());
         let segments = &mut self.segments;
-        queue.mark(seqs, deliveries, |at| hold(segments, by, at.segment));
+        let mut marked = 0;
+        queue.mark(seqs, deliveries, |at| {
+            marked += 1;
+            hold(segments, by, at.segment);
+        });
+        if marked == seqs.end() - seqs.start() + 1 {
+            return;
+        }
+        for seq in seqs.clone().filter(|seq| queue.get(*seq).is_none()) {
+            self.early.deliver(id, seq, deliveries);
+        }
     }
 
     /// Another segment begins: acks that have waited for their message through a whole one wait no longer.
@@ -230,6 +246,7 @@ impl Ledger {
     pub(super) fn forget_early_acks(&mut self) {
         self.early = Early::default();
         self.dead_on_arrival.clear();
+        self.delivered_on_arrival.clear();
     }
 
     /// The places of a record, which stands here, that are live here.

@@ -198,7 +198,8 @@ fn read(mut record: &[u8], queue: QueueId, wanted: &Wanted) -> Option<Stored> {
 
 /// A message that was not where it was expected has been moved meanwhile, has gone, or is damaged.
 fn again(ledger: &Mutex<Ledger>, queue: QueueId, missed: &Wanted) -> Result<Option<Stored>, ReadError> {
-    let mut missed_at = missed.at;
+    // What was read before is no proof: the message may have been on its way then.
+    let mut missed_at = None;
     loop {
         let mut guard = ledger.lock();
         let Some(next) = locate(&guard, queue, missed.seq, (1, 0)).pop() else { return Ok(None) };
@@ -216,7 +217,7 @@ fn again(ledger: &Mutex<Ledger>, queue: QueueId, missed: &Wanted) -> Result<Opti
             continue;
         }
         drop(guard);
-        if next.at == missed_at {
+        if Some(next.at) == missed_at {
             let file = spares::segment_name(next.at.segment);
             return Err(ReadError::Corrupt { file, offset: next.at.offset.into() });
         }
@@ -225,6 +226,6 @@ fn again(ledger: &Mutex<Ledger>, queue: QueueId, missed: &Wanted) -> Result<Opti
         if let Some(stored) = read(&record, queue, &next) {
             return Ok(Some(stored));
         }
-        missed_at = next.at;
+        missed_at = Some(next.at);
     }
 }

@@ -14,6 +14,9 @@ use super::format::UNFINISHED;
 const STEP_BYTES: usize = 1 << 20;
 /// More than this many are removed.
 const KEPT_MAX: usize = 4;
+/// A spare is made while the disk has room for it and as much again, as a part of it: others write there too, the catalog
+/// among them, and must not find the disk full because of room that nobody needs yet.
+const LEFT_FREE: u64 = 8;
 
 /// The name of a segment.
 pub(super) fn segment_name(number: u32) -> String {
@@ -80,7 +83,13 @@ impl Spares {
 
     /// Why there are too few, if one could not be made.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.state.lock().trouble.clone()
+        let state = self.state.lock();
+        state.trouble.clone().filter(|_| state.ready.len() < state.wanted)
+    }
+
+    /// What they have room for, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state.lock().ready.len() as u64 * self.segment_bytes
     }
 
     /// From now on so many are kept ready.
@@ -91,7 +100,10 @@ impl Spares {
     /// Makes one, whatever time it takes.
     pub(super) fn prepare(&self) -> io::Result<()> {
         let number = self.next();
-        let made = make(&*self.disk, &spare_name(number), self.segment_bytes);
+        let made = match self.disk.room() < self.segment_bytes + self.segment_bytes / LEFT_FREE {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => make(&*self.disk, &spare_name(number), self.segment_bytes),
+        };
         let mut state = self.state.lock();
         state.trouble = made.as_ref().err().map(ToString::to_string);
         if made.is_ok() {

@@ -113,6 +113,11 @@ impl Store {
         reading::load(&self.ledger, queue, from, (count_max, bytes_max))
     }
 
+    /// What the log can still take without more of the disk, in bytes, beside what is left of the segment at hand.
+    pub(crate) fn spare_bytes(&self) -> u64 {
+        self.spares.bytes()
+    }
+
     /// Copies the store, with all that is durable by now, to a directory that is not there yet or empty.
     ///
     /// # Errors

@@ -154,8 +154,9 @@ impl Writer {
             return Err(io::Error::other("a batch is not what it says"));
         }
         let dead = std::mem::take(&mut ledger.dead_on_arrival);
+        let delivered = std::mem::take(&mut ledger.delivered_on_arrival);
         drop(ledger);
-        let records = records + self.ack_again(&dead);
+        let records = records + self.ack_again(&dead) + self.deliver_again(&delivered);
         if self.sabotage.has(Defect::FreedBeforeMoved) {
             self.collect()?;
         }
@@ -188,6 +189,21 @@ impl Writer {
         }
         // Too many: a crash before the next block would bring them back, as it may bring back what was acked just now.
         self.moves = acks;
+        0
+    }
+
+    /// The same for notes of deliveries, if there is room; how many records they are.
+    fn deliver_again(&mut self, delivered: &[(QueueId, u64, u16)]) -> u32 {
+        let mut notes = Batch::new();
+        for (queue, seq, deliveries) in delivered {
+            notes.delivered(*queue, *deliveries, [*seq..=*seq]);
+        }
+        let fits = block::padded(self.buffer.len() + notes.bytes()) <= self.current.room() + PAGE;
+        if fits {
+            self.buffer.extend_from_slice(&notes.bytes);
+            return notes.records;
+        }
+        // They are hints. Most of them are for messages that are acked before the next block.
         0
     }
 

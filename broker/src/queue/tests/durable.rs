@@ -180,6 +180,19 @@ fn a_backlog_leaves_memory_and_comes_back_in_order() {
 }
 
 #[test]
+fn what_comes_behind_a_restored_backlog_leaves_that_alone() {
+    let body = |n: u32| format!("{n} {}", "x".repeat(1000));
+    let mut bench = Durable::new(&[]);
+    bench.publish((0..6000).map(body), &persistent());
+    let mut bench = bench.restart();
+    for turn in 60..90 {
+        bench.publish((turn * 100..turn * 100 + 100).map(body), &persistent());
+    }
+    assert_eq!(bench.queue.counts().0, 9000);
+    assert_eq!(bench.drain(), (0..9000).map(body).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_store_that_cannot_be_read_fails_and_gives_nothing_out() {
     let mut bench = Durable::new(&[]);
     bench.publish(numbers(0..2000), &persistent());

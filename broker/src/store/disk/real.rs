@@ -80,6 +80,10 @@ impl Disk for RealDisk {
         fs::hard_link(self.path.join(name), folder.join(name))
     }
 
+    fn room(&self) -> u64 {
+        rustix::fs::fstatvfs(&self.folder).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     fn sync_dir(&self) -> io::Result<()> {
         self.folder.sync_all()
     }

@@ -314,6 +314,11 @@ impl Disk for SimulatedDisk {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn room(&self) -> u64 {
+        let state = self.0.lock();
+        state.room.saturating_sub(state.used())
+    }
+
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.0.lock();
         state.whole_call()?;

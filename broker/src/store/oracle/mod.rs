@@ -313,7 +313,8 @@ impl Pair {
     fn delivered(&mut self) -> Option<Op> {
         let (queue, live) = self.live()?;
         let seq = live[self.chance.below(live.len() as u64) as usize];
-        Some(Op::Delivered(queue, self.chance.below(5) as u16, seq..=seq + self.chance.below(3)))
+        let last = (seq + self.chance.below(3)).min(*live.last()?);
+        Some(Op::Delivered(queue, self.chance.below(5) as u16, seq..=last))
     }
 
     fn early_ack(&mut self) -> Option<Op> {

@@ -7,6 +7,7 @@ use super::super::block::PAGE;
 use super::super::disk::Disk;
 use super::super::disk::simulated::{Fault, SimulatedDisk};
 use super::super::format::FORMAT;
+use super::super::reading;
 use super::super::recovery::{self, Findings};
 use super::super::writer::Writer;
 use super::super::{Batch, OpenError, Options, QueueId, Ref};
@@ -197,6 +198,38 @@ fn a_message_larger_than_a_segment_has_one_of_its_own() {
     publish(&mut writer, 4..=5).unwrap();
     drop(writer);
     assert_eq!(seqs(&open(&disk)), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_delivery_that_is_noted_before_its_message_is_not_forgotten() {
+    let disk = SimulatedDisk::new(1);
+    let mut writer = open(&disk);
+    let note = |seqs: std::ops::RangeInclusive<u64>| {
+        let mut batch = Batch::new();
+        batch.delivered(QUEUE, 1, [seqs]);
+        VecDeque::from([batch])
+    };
+    let deliveries = |writer: &Writer| {
+        let stored = reading::load(&writer.ledger, QUEUE, 0, (1000, usize::MAX)).unwrap();
+        stored.iter().map(|stored| stored.deliveries).collect::<Vec<_>>()
+    };
+    publish(&mut writer, 1..=2).unwrap();
+    writer.commit(&mut note(2..=4)).unwrap();
+    publish(&mut writer, 3..=5).unwrap();
+    assert_eq!(deliveries(&writer), [0, 1, 1, 1, 0]);
+    // The note's own segment goes long before the messages.
+    for round in 0..60 {
+        let first = round * 50 + 10;
+        publish(&mut writer, first..=first + 49).unwrap();
+        let mut batch = Batch::new();
+        batch.ack(QUEUE, [first..=first + 49]);
+        writer.commit(&mut VecDeque::from([batch])).unwrap();
+    }
+    while writer.has_work() {
+        writer.commit(&mut VecDeque::new()).unwrap();
+    }
+    drop(writer);
+    assert_eq!(deliveries(&open(&disk)), [0, 1, 1, 1, 0]);
 }
 
 #[test]
