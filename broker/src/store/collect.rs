@@ -4,12 +4,13 @@
 //! places that are live, and acks of which a copy is left elsewhere. When all of it stays, the segment goes. A step's copies
 //! are in the very next block, in front of everything, so that no ack comes between the look and the copy.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use super::batch::Batch;
 use super::block::{HEADER, PAGE, Seed};
+use super::by_queue::ByQueue;
 use super::defect::Defect;
 use super::early::add;
 use super::index::Location;
@@ -27,7 +28,7 @@ pub(super) struct Evacuation {
     scan: Scan,
     is_damaged: bool,
     /// What is needed of its acks.
-    acks: HashMap<QueueId, Seqs>,
+    acks: ByQueue<Seqs>,
     /// All of it has been read; what it left is in the next block, or behind it.
     is_read: bool,
 }
@@ -51,7 +52,7 @@ impl Writer {
             {
                 let scan = Scan::new(Arc::clone(&segment.file), number, self.seed_of(number))?;
                 let is_damaged = segment.is_damaged;
-                let acks = HashMap::new();
+                let acks = ByQueue::default();
                 self.evacuation = Some(Evacuation { segment: number, scan, is_damaged, acks, is_read: false });
             }
         }
@@ -134,7 +135,7 @@ impl Evacuation {
 }
 
 /// Puts a record that stands at `at` into `moves`, as far as it matters; acks are gathered.
-fn keep(record: Record<'_>, at: Location, ledger: &Ledger, moves: &mut Batch, acks: &mut HashMap<QueueId, Seqs>) {
+fn keep(record: Record<'_>, at: Location, ledger: &Ledger, moves: &mut Batch, acks: &mut ByQueue<Seqs>) {
     match record {
         Record::Publish(publish) => {
             let mut live = ledger.live_here(&publish, at);

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 
+use super::by_queue::ByQueue;
 use super::record::QueueId;
 
 /// For each queue the ranges by their first seq: their last one.
-type Ranges = HashMap<QueueId, BTreeMap<u64, u64>>;
+type Ranges = ByQueue<BTreeMap<u64, u64>>;
 
 /// Segments through which an ack is kept.
 const SEGMENTS: usize = 16;
@@ -25,7 +26,7 @@ pub(super) struct Early {
 impl Early {
     pub(super) fn insert(&mut self, queue: QueueId, seqs: RangeInclusive<u64>) {
         if self.segments.is_empty() {
-            self.segments.push_front(Ranges::new());
+            self.segments.push_front(Ranges::default());
         }
         if let Some(newest) = self.segments.front_mut() {
             add(newest.entry(queue).or_default(), seqs);
@@ -64,7 +65,7 @@ impl Early {
     }
 
     pub(super) fn grow_old(&mut self) {
-        self.segments.push_front(Ranges::new());
+        self.segments.push_front(Ranges::default());
         self.segments.truncate(SEGMENTS);
         if self.segments.iter().all(Ranges::is_empty) {
             self.segments.clear();
@@ -80,6 +81,18 @@ impl Early {
 /// Adds a range to others, which never touch each other.
 pub(super) fn add(ranges: &mut BTreeMap<u64, u64>, seqs: RangeInclusive<u64>) {
     let (mut first, mut last) = seqs.into_inner();
+    // Mostly they ascend.
+    match ranges.last_entry() {
+        Some(mut top) if *top.key() <= first && first <= top.get().saturating_add(1) => {
+            *top.get_mut() = last.max(*top.get());
+            return;
+        }
+        Some(top) if first > *top.get() => {
+            ranges.insert(first, last);
+            return;
+        }
+        _ => {}
+    }
     while let Some((&start, &end)) = ranges.range(..=last.saturating_add(1)).next_back() {
         if end.saturating_add(1) < first {
             break;

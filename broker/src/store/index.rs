@@ -3,10 +3,10 @@
 //! A queue's messages stand in chunks of 256 seqs, by their seqs; a message that is gone leaves a hole until its chunk is
 //! packed or empty.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::record::QueueId;
+use super::by_queue::ByQueue;
 
 /// A record in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub(super) struct QueueIndex {
     pub(super) has_expiries: bool,
     /// The highest seq that was ever mentioned, live or not.
     pub(super) top: u64,
+    /// No seq above it was acked, or given out, before it came.
+    pub(super) early_top: u64,
 }
 
 impl QueueIndex {
@@ -107,7 +109,12 @@ impl QueueIndex {
     /// Gives back what stood there, if it is the same message in another place.
     pub(super) fn insert(&mut self, seq: u64, mut slot: Slot) -> Option<Slot> {
         slot.low = seq as u8;
-        let old = self.chunks.entry(seq >> 8).or_default().insert(slot);
+        let number = seq >> 8;
+        let chunk = match self.chunks.last_entry() {
+            Some(last) if *last.key() == number => last.into_mut(),
+            _ => self.chunks.entry(number).or_default(),
+        };
+        let old = chunk.insert(slot);
         self.live += u64::from(old.is_none());
         old
     }
@@ -163,7 +170,7 @@ impl QueueIndex {
 }
 
 /// The messages of all queues.
-pub(super) type Index = HashMap<QueueId, QueueIndex>;
+pub(super) type Index = ByQueue<QueueIndex>;
 
 #[cfg(test)]
 mod tests {

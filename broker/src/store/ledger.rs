@@ -9,12 +9,13 @@
 //!
 //! It is the same after recovery, because records are applied in the order of the log then as now.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::Condvar;
 
+use super::by_queue::{ByQueue, QueueSet};
 use super::defect::{Defect, Sabotage};
 use super::disk::DiskFile;
 use super::early::Early;
@@ -38,7 +39,7 @@ pub(super) struct Segment {
     holds: BTreeSet<u32>,
     moved_from: BTreeSet<u32>,
     /// For each queue the lowest and the highest seq that was written here.
-    spans: HashMap<QueueId, (u64, u64)>,
+    spans: ByQueue<(u64, u64)>,
 }
 
 impl Segment {
@@ -54,8 +55,14 @@ impl Segment {
             is_damaged: false,
             holds: BTreeSet::new(),
             moved_from: BTreeSet::new(),
-            spans: HashMap::new(),
+            spans: ByQueue::default(),
         }
+    }
+
+    /// A message with this place is written here.
+    fn mention(&mut self, queue: QueueId, seq: u64) {
+        let (low, high) = self.spans.entry(queue).or_insert((seq, seq));
+        (*low, *high) = ((*low).min(seq), (*high).max(seq));
     }
 
     fn may_have(&self, queue: QueueId, seqs: &RangeInclusive<u64>) -> bool {
@@ -73,7 +80,7 @@ pub(super) struct Ledger {
     pub(super) index: Index,
     pub(super) segments: BTreeMap<u32, Segment>,
     /// The queues that were dropped.
-    dropped: HashSet<QueueId>,
+    dropped: QueueSet,
     early: Early,
     /// Messages of the block that is being applied which were acked before. They need an ack in the same block, since the
     /// segment with the early one may have gone.
@@ -132,21 +139,29 @@ impl Ledger {
     }
 
     fn publish(&mut self, publish: Publish<'_>, at: Location, known: &dyn Fn(QueueId) -> bool) {
-        for r in publish.refs().filter(|r| known(r.queue)) {
+        for r in publish.refs() {
             let Some(segment) = self.segments.get_mut(&at.segment) else { return };
-            let span = segment.spans.entry(r.queue).or_insert((r.seq, r.seq));
-            *span = (span.0.min(r.seq), span.1.max(r.seq));
-            if self.dropped.contains(&r.queue) {
-                continue;
-            }
-            let queue = self.index.entry(r.queue).or_default();
+            // One that is in the index is known, and not dropped.
+            let queue = match self.index.get_mut(&r.queue) {
+                Some(queue) => queue,
+                None if !known(r.queue) => continue,
+                None if self.dropped.contains(&r.queue) => {
+                    segment.mention(r.queue, r.seq);
+                    continue;
+                }
+                None => self.index.entry(r.queue).or_default(),
+            };
+            segment.mention(r.queue, r.seq);
             queue.top = queue.top.max(r.seq);
             queue.has_expiries |= r.expires_at_ms != u64::MAX;
-            if self.early.has(r.queue, r.seq) {
-                self.dead_on_arrival.push((r.queue, r.seq));
-                continue;
+            let mut before = 0;
+            if r.seq <= queue.early_top {
+                if self.early.has(r.queue, r.seq) {
+                    self.dead_on_arrival.push((r.queue, r.seq));
+                    continue;
+                }
+                before = self.early.take_deliveries(r.queue, r.seq);
             }
-            let before = self.early.take_deliveries(r.queue, r.seq);
             if before > r.deliveries {
                 self.delivered_on_arrival.push((r.queue, r.seq, before));
             }
@@ -178,14 +193,16 @@ impl Ledger {
         queue.top = queue.top.max(*seqs.end());
         let (mut next, last) = (Some(*seqs.start()), *seqs.end());
         let segments = &mut self.segments;
-        let mut absent = vec![];
+        let (mut absent, mut held) = (vec![], None);
         queue.remove(&seqs, |seq, slot| {
             absent.extend(next.filter(|next| *next < seq).map(|next| next..=seq - 1));
             next = seq.checked_add(1);
             if let Some(segment) = segments.get_mut(&slot.at.segment) {
                 segment.removed(&slot);
             }
-            hold(segments, by, slot.at.segment);
+            if held.replace(slot.at.segment) != Some(slot.at.segment) {
+                hold(segments, by, slot.at.segment);
+            }
         });
         absent.extend(next.filter(|next| *next <= last).map(|next| next..=last));
         absent.into_iter().for_each(|seqs| self.ack_absent(id, seqs, by));
@@ -195,15 +212,25 @@ impl Ledger {
     fn ack_absent(&mut self, id: QueueId, seqs: RangeInclusive<u64>, by: u32) {
         self.hold_copies(id, &seqs, by);
         if !self.sabotage.has(Defect::EarlyAcksForgotten) {
+            if let Some(queue) = self.index.get_mut(&id) {
+                queue.early_top = queue.early_top.max(*seqs.end());
+            }
             self.early.insert(id, seqs);
         }
     }
 
     /// Holds all segments that may have a copy.
     fn hold_copies(&mut self, id: QueueId, seqs: &RangeInclusive<u64>, by: u32) {
-        let has = |segment: &Segment| segment.may_have(id, seqs);
-        let others: Vec<u32> = self.segments.iter().filter(|(_, segment)| has(segment)).map(|(n, _)| *n).collect();
-        others.into_iter().for_each(|of| hold(&mut self.segments, by, of));
+        let Some(holder) = self.segments.get_mut(&by) else { return };
+        let mut holds = std::mem::take(&mut holder.holds);
+        for (&of, segment) in self.segments.iter().filter(|(of, _)| **of != by) {
+            if !holds.contains(&of) && segment.may_have(id, seqs) {
+                holds.insert(of);
+            }
+        }
+        if let Some(holder) = self.segments.get_mut(&by) {
+            holder.holds = holds;
+        }
     }
 
     fn drop_queue(&mut self, id: QueueId, by: u32) {
@@ -231,6 +258,7 @@ impl Ledger {
         if marked == seqs.end() - seqs.start() + 1 {
             return;
         }
+        queue.early_top = queue.early_top.max(*seqs.end());
         for seq in seqs.clone().filter(|seq| queue.get(*seq).is_none()) {
             self.early.deliver(id, seq, deliveries);
         }

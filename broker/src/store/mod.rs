@@ -30,6 +30,7 @@
 mod backup;
 mod batch;
 mod block;
+mod by_queue;
 mod collect;
 mod defect;
 mod disk;

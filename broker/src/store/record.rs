@@ -53,7 +53,8 @@ pub(super) struct Publish<'a> {
     crc: u32,
     checked: &'a [u8],
     pub(super) refs: u16,
-    refs_at: &'a [u8],
+    first: Option<Ref>,
+    further: &'a [u8],
     pub(super) message: &'a [u8],
 }
 
@@ -64,8 +65,8 @@ impl<'a> Publish<'a> {
     }
 
     pub(super) fn refs(&self) -> impl Iterator<Item = Ref> + use<'a> {
-        let mut rest = self.refs_at;
-        (0..self.refs).map_while(move |_| take_ref(&mut rest))
+        let mut rest = self.further;
+        self.first.into_iter().chain((1..self.refs).map_while(move |_| take_ref(&mut rest)))
     }
 }
 
@@ -156,11 +157,12 @@ impl<'a> Record<'a> {
         let (crc, checked) = payload.split_first_chunk()?;
         let mut rest = checked;
         let refs = u16::try_from(varint::take(&mut rest)?).ok()?;
-        let refs_at = rest;
-        for _ in 0..refs {
+        let first = if refs == 0 { None } else { Some(take_ref(&mut rest)?) };
+        let further = rest;
+        for _ in 1..refs {
             take_ref(&mut rest)?;
         }
-        Some(Record::Publish(Publish { crc: u32::from_le_bytes(*crc), checked, refs, refs_at, message: rest }))
+        Some(Record::Publish(Publish { crc: u32::from_le_bytes(*crc), checked, refs, first, further, message: rest }))
     }
 }
 

@@ -97,8 +97,16 @@ impl Scan {
             return Ok(());
         }
         let end = end.max(offset + READ_BYTES).min(self.file_bytes);
+        // What is there of it moves to the front.
+        let kept = match offset.checked_sub(self.window_at).map(|from| from as usize) {
+            Some(from) if from < self.window.len() => {
+                self.window.copy_within(from.., 0);
+                self.window.len() - from
+            }
+            _ => 0,
+        };
         self.window.resize((end - offset) as usize, 0);
         self.window_at = offset;
-        self.file.read_at(offset, &mut self.window)
+        self.file.read_at(offset + kept as u64, &mut self.window[kept..])
     }
 }

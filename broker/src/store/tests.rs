@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::{Batch, MessageStore, OpenError, Options, QueueId, Recovered, Ref, Store, Ticket, inspect};
 use crate::message::Message;
+use leveret_spec::Properties;
 
 const QUEUE: QueueId = QueueId(1);
 
@@ -217,5 +218,53 @@ fn how_fast_it_is() {
             loaded, recovered.segments
         );
         println!("  opened in {opened:?}, read in {read:?}");
+    }
+}
+
+/// Hands in ten million messages in groups of 200, and acks of those that do not stay a while behind them.
+fn fill(path: &Path, stays: impl Fn(u64) -> bool) {
+    const MESSAGES: u64 = 10_000_000;
+    const BEHIND: u64 = 100_000;
+    let (store, _) = Store::open(path, &Options::new(7), &|_| true).unwrap();
+    let message =
+        Message::compose("", "a-queue", &Properties { delivery_mode: Some(2), ..Properties::default() }, &[7; 100]);
+    let mut last = Ticket::default();
+    for group in 0..(MESSAGES + BEHIND) / 200 {
+        let mut batch = Batch::new();
+        let seqs = group * 200 + 1..=group * 200 + 200;
+        for seq in seqs.clone().filter(|seq| *seq <= MESSAGES) {
+            batch.publish(&message, &[Ref { queue: QUEUE, seq, expires_at_ms: u64::MAX, deliveries: 0 }]);
+        }
+        let acked = seqs.filter_map(|seq| seq.checked_sub(BEHIND)).filter(|seq| *seq > 0 && !stays(*seq));
+        batch.ack(QUEUE, acked.map(|seq| seq..=seq));
+        last = store.submit(batch);
+        while store.is_congested() {
+            wait(&store, Ticket(last.0.saturating_sub(20)));
+        }
+    }
+    wait(&store, last);
+}
+
+#[test]
+#[ignore = "measures; takes a minute and two gigabytes of disk"]
+fn how_fast_it_opens() {
+    type Stays = fn(u64) -> bool;
+    let cases: [(&str, Stays); 3] = [
+        ("all of them stay", |_| true),
+        ("the last tenth stays", |seq| seq > 9_000_000),
+        ("one in ten stays", |seq| seq.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32 & 0xFF < 26),
+    ];
+    for (name, stays) in cases {
+        let folder = Folder::new("opens");
+        let started = SystemTime::now();
+        fill(&folder.0, stays);
+        println!("ten million messages, {name}: filled in {:?}", started.elapsed().unwrap());
+        for _ in 0..4 {
+            let started = SystemTime::now();
+            let (_store, recovered) = Store::open(&folder.0, &Options::new(7), &|_| true).unwrap();
+            let opened = started.elapsed().unwrap();
+            let Recovered { messages, segments, log_bytes, .. } = recovered;
+            println!("  {messages} messages in {segments} segments, {} MB: opened in {opened:?}", log_bytes >> 20);
+        }
     }
 }

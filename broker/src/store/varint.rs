@@ -18,6 +18,12 @@ pub(super) fn len(value: u64) -> usize {
 
 /// Takes one from the front.
 pub(super) fn take(input: &mut &[u8]) -> Option<u64> {
+    if let Some((&byte, rest)) = input.split_first()
+        && byte < 0x80
+    {
+        *input = rest;
+        return Some(byte.into());
+    }
     let mut value = 0u64;
     for (n, &byte) in input.iter().take(BYTES_MAX).enumerate() {
         let bits = u64::from(byte & 0x7F);
