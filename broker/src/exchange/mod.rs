@@ -132,14 +132,12 @@ impl Exchange {
     /// Removes a binding; false if there is none like it.
     pub(crate) fn unbind(&self, binding: &Binding) -> bool {
         let mut bindings = self.bindings.write();
-        if !bindings.all.remove(binding) {
-            return false;
-        }
+        let Some(binding) = bindings.all.take(binding) else { return false };
         match &mut bindings.table {
-            Some(RoutingTable::Direct(t)) => t.remove(binding),
-            Some(RoutingTable::Fanout(t)) => t.remove(binding),
-            Some(RoutingTable::Topic(t)) => t.remove(binding),
-            Some(RoutingTable::Headers(t)) => t.remove(binding),
+            Some(RoutingTable::Direct(t)) => t.remove(&binding),
+            Some(RoutingTable::Fanout(t)) => t.remove(&binding),
+            Some(RoutingTable::Topic(t)) => t.remove(&binding),
+            Some(RoutingTable::Headers(t)) => t.remove(&binding),
             None => {}
         }
         true

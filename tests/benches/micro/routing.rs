@@ -128,10 +128,25 @@ fn fanout_repeated(bencher: Bencher<'_, '_>, queues: usize) {
 }
 
 /// One binding matches.
-#[divan::bench(args = [1, 10, 100])]
+#[divan::bench(args = [1, 10, 100, 1000, 10_000])]
 fn headers_anew(bencher: Bencher<'_, '_>, bindings: usize) {
-    let tenant = |n: usize| table([("tenant", Value::I64(n as i64)), ("important", true.into())]);
+    headers(bencher, bindings, "all");
+}
+
+/// The same with bindings that want one of two headers: one of them matches.
+#[divan::bench(args = [1, 100, 10_000])]
+fn headers_any(bencher: Bencher<'_, '_>, bindings: usize) {
+    headers(bencher, bindings, "any");
+}
+
+fn headers(bencher: Bencher<'_, '_>, bindings: usize, rule: &str) {
+    let tenant = |n: usize, important: bool| [("tenant", Value::I64(n as i64)), ("important", important.into())];
     let mut publisher = Publisher::new("headers");
-    publisher.bind("all".into(), (0..bindings).map(|n| (String::new(), tenant(n))).collect());
-    publisher.publish(bencher, |n| (String::new(), tenant(n % bindings)));
+    let arguments = |n| {
+        let [first, second] = tenant(n, true);
+        (String::new(), table([first, second, ("x-match", rule.into())]))
+    };
+    publisher.bind("all".into(), (0..bindings).map(arguments).collect());
+    // To one of them only: the others that want any want it to be important.
+    publisher.publish(bencher, |n| (String::new(), table(tenant(n % bindings, rule == "all"))));
 }
