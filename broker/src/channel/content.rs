@@ -115,7 +115,7 @@ impl Channel {
     pub(super) fn check_room(&self, size: u64, link: &Link) -> Result<(), Soft> {
         let limits = &link.node.limits;
         if let Some(transaction) = &self.transaction {
-            transaction.check_room(limits.transaction_publishes_max)?;
+            transaction.check_room(limits.transaction_publishes_max, size)?;
         }
         let max = limits.message_bytes_max;
         if size > max {

@@ -23,7 +23,7 @@ const ADDRESS_AT: usize = FRAME_HEADER + 4 + 2;
 
 /// A publish that waits for its transaction to be committed.
 pub(super) struct Publish {
-    message: Message,
+    pub(super) message: Message,
     mandatory: bool,
     /// Where it goes.
     queues: Vec<Arc<Queue>>,

@@ -9,26 +9,33 @@ use super::unacked::Held;
 use super::{Channel, Link, unimplemented_method};
 use crate::failure::{Failure, Soft};
 
+/// What one transaction may publish, in bytes: all of it goes to the disk at once.
+const BYTES_MAX: u64 = 512 << 20;
+
 /// What waits for the commit.
 #[derive(Default)]
 pub(super) struct Transaction {
     publishes: Vec<Publish>,
+    /// What they take, in bytes.
+    bytes: u64,
     verdicts: Vec<(Verdict, Vec<Held>)>,
 }
 
 impl Transaction {
-    /// Refuses a publish if there are as many as there may be.
-    pub(super) fn check_room(&self, most: Option<usize>) -> Result<(), Soft> {
+    /// Refuses a publish of so many bytes if there are as many as there may be.
+    pub(super) fn check_room(&self, most: Option<usize>, bytes: u64) -> Result<(), Soft> {
+        let too_many =
+            |bound: String| Err(Soft::precondition_failed(format!("transaction has reached the maximum of {bound}")));
         match most {
-            Some(most) if self.publishes.len() >= most => Err(Soft::precondition_failed(format!(
-                "transaction has reached the maximum of {most} uncommitted publishes"
-            ))),
+            Some(most) if self.publishes.len() >= most => too_many(format!("{most} uncommitted publishes")),
+            _ if self.bytes > 0 && self.bytes + bytes > BYTES_MAX => too_many(format!("{BYTES_MAX} uncommitted bytes")),
             _ => Ok(()),
         }
     }
 
     /// Holds a publish back.
     pub(super) fn publish(&mut self, publish: Publish) {
+        self.bytes += publish.message.size() as u64;
         self.publishes.push(publish);
     }
 
@@ -88,5 +95,22 @@ impl Channel {
             return Err(Soft::precondition_failed("partial tx completion").into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_transaction_publishes_is_bounded() {
+        let refusal = |bytes, most, size| {
+            let refused = Transaction { bytes, ..Transaction::default() }.check_room(most, size);
+            refused.err().map(|soft| soft.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refusal(BYTES_MAX - 1, None, 1), "");
+        assert!(refusal(BYTES_MAX - 1, None, 2).ends_with("maximum of 536870912 uncommitted bytes"));
+        assert_eq!(refusal(0, None, BYTES_MAX + 1), "", "one message is bounded elsewhere");
+        assert!(refusal(0, Some(0), 1).ends_with("maximum of 0 uncommitted publishes"));
     }
 }

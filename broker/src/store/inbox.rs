@@ -79,6 +79,12 @@ impl Inbox {
         if batch.is_empty() {
             return Ticket(state.last);
         }
+        if batch.bytes() > Batch::BYTES_MAX {
+            // Places in the log are numbers of 32 bits.
+            drop(state);
+            self.fail(format!("{} bytes of one turn are more than the message store takes at once", batch.bytes()));
+            return Ticket::NEVER;
+        }
         self.in_flight.fetch_add(batch.bytes(), Ordering::Relaxed);
         let can_wait = batch.can_wait || batch.bytes() <= SMALL_BYTES_MAX;
         state.idle_bytes += if can_wait { batch.bytes() } else { 0 };
