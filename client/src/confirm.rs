@@ -28,6 +28,18 @@ impl Outcome {
     pub fn is_acked(&self) -> bool {
         matches!(self, Outcome::Acked)
     }
+
+    /// The same as a result, for those who only go on if it was acknowledged.
+    ///
+    /// # Errors
+    /// `Nacked` and `Returned`.
+    pub fn into_result(self) -> Result<()> {
+        match self {
+            Outcome::Acked => Ok(()),
+            Outcome::Nacked => Err(Error::Nacked),
+            Outcome::Returned(returned) => Err(Error::Returned(returned)),
+        }
+    }
 }
 
 /// A message that came back because it reached no queue.

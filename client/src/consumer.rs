@@ -42,10 +42,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(channel: Channel, subscription: Arc<Subscription>) -> Self {
-        let (consumer_tag, no_ack) = (subscription.tag.clone(), subscription.no_ack);
-        let origin = Arc::new(Origin { channel, consumer_tag, no_ack });
-        Consumer { subscription, origin, ready: VecDeque::new() }
+    pub(crate) fn new(origin: Origin, subscription: Arc<Subscription>) -> Self {
+        Consumer { subscription, origin: Arc::new(origin), ready: VecDeque::new() }
     }
 
     /// Its tag, which is unique on the channel.
@@ -78,7 +76,7 @@ impl Consumer {
         self.origin.channel.cancel(self.tag()).await
     }
 
-    fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
+    pub(crate) fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
         let next = self.subscription.mailbox.poll_next(&mut self.ready, cx);
         next.map(|item| item.map(|delivered| delivered.map(|d| Delivery::new(d, self.origin.clone()))))
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use leveret_spec::{RawProperties, basic};
@@ -25,71 +26,98 @@ pub(crate) struct Origin {
     /// Empty for `Channel::get`.
     pub(crate) consumer_tag: Arc<str>,
     pub(crate) no_ack: bool,
+    /// What is dropped unsettled goes back to its queue at once.
+    pub(crate) requeues_dropped: bool,
+    /// What a handler fails with goes back to its queue.
+    pub(crate) requeues_failed: bool,
+}
+
+/// The duty to settle one delivery. Dropped without that, it gives the delivery back to its queue.
+#[derive(Debug)]
+struct Duty {
+    origin: Arc<Origin>,
+    tag: u64,
+    done: AtomicBool,
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if self.origin.requeues_dropped && !*self.done.get_mut() {
+            let channel = &self.origin.channel;
+            channel.core().requeue(channel.shared(), std::iter::once(self.tag));
+        }
+    }
 }
 
 /// A message for a consumer, or from `Channel::get`.
 ///
-/// It stays with this channel until it is settled: acknowledged, or refused with `nack` or `reject`. What is never
-/// settled goes back to its queue when the channel closes; dropping the value does nothing. It keeps the channel open.
+/// It stays with this channel until it is settled: acknowledged, or refused with `nack` or `reject`. Dropped before
+/// that, for example because an error or a panic cut its handling short, it goes back to its queue at once, unless
+/// `Consume::keep_dropped` says otherwise; nothing is waited for then. It keeps the channel open.
 #[derive(Debug)]
 pub struct Delivery {
-    delivered: Delivered,
-    origin: Arc<Origin>,
+    message: Message,
+    redelivered: bool,
+    duty: Duty,
     messages_left: Option<u32>,
 }
 
 impl Delivery {
     pub(crate) fn new(delivered: Delivered, origin: Arc<Origin>) -> Self {
-        Delivery { delivered, origin, messages_left: None }
+        let Delivered { message, tag, redelivered } = delivered;
+        let duty = Duty { origin, tag, done: AtomicBool::new(false) };
+        Delivery { message, redelivered, duty, messages_left: None }
     }
 
     pub(crate) fn got(delivered: Delivered, origin: Arc<Origin>, messages_left: u32) -> Self {
-        Delivery { delivered, origin, messages_left: Some(messages_left) }
+        Delivery { messages_left: Some(messages_left), ..Delivery::new(delivered, origin) }
     }
 
     /// The exchange it was published to; empty is the default exchange.
     pub fn exchange(&self) -> Cow<'_, str> {
-        self.delivered.message.exchange()
+        self.message.exchange()
     }
 
     /// The routing key it was published with.
     pub fn routing_key(&self) -> Cow<'_, str> {
-        self.delivered.message.routing_key()
+        self.message.routing_key()
     }
 
     /// The properties, decoded one by one when they are asked for.
     pub fn properties(&self) -> RawProperties<'_> {
-        self.delivered.message.properties()
+        self.message.properties()
     }
 
     /// The body.
     pub fn body(&self) -> &[u8] {
-        self.delivered.message.body()
+        self.message.body()
     }
 
     /// The body, shared with this delivery instead of copied.
     pub fn body_bytes(&self) -> Bytes {
-        self.delivered.message.body_bytes()
+        self.message.body_bytes()
     }
 
-    /// The message alone. Settle the delivery first.
+    /// The message alone. Settle the delivery first: what is not settled now stays with the channel until it closes,
+    /// or until `Channel::ack` settles it by its number.
     pub fn into_message(self) -> Message {
-        self.delivered.message
+        self.duty.done.store(true, Ordering::Relaxed);
+        self.message
     }
 
     /// True if it was delivered before, to this consumer or another one, and not acknowledged.
     pub fn redelivered(&self) -> bool {
-        self.delivered.redelivered
+        self.redelivered
     }
 
     /// Its number on this channel.
     pub fn delivery_tag(&self) -> u64 {
-        self.delivered.tag
+        self.duty.tag
     }
 
     /// The consumer's tag; empty if it came from `Channel::get`.
     pub fn consumer_tag(&self) -> &str {
-        &self.origin.consumer_tag
+        &self.duty.origin.consumer_tag
     }
 
     /// How many messages were ready behind it, if it came from `Channel::get`.
@@ -105,7 +133,7 @@ impl Delivery {
     /// # Errors
     /// What closed the channel or connection; the message will be delivered again.
     pub async fn ack(&self) -> Result<()> {
-        self.settle(&basic::Ack { delivery_tag: self.delivered.tag, multiple: false }).await
+        self.settle(&basic::Ack { delivery_tag: self.duty.tag, multiple: false }).await
     }
 
     /// Acknowledges it and everything delivered on this channel before it.
@@ -113,7 +141,7 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn ack_multiple(&self) -> Result<()> {
-        self.settle(&basic::Ack { delivery_tag: self.delivered.tag, multiple: true }).await
+        self.settle(&basic::Ack { delivery_tag: self.duty.tag, multiple: true }).await
     }
 
     /// Refuses it: back to its queue with `requeue`, else dead-lettered or dropped.
@@ -121,7 +149,7 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn nack(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Nack { delivery_tag: self.delivered.tag, multiple: false, requeue }).await
+        self.settle(&basic::Nack { delivery_tag: self.duty.tag, multiple: false, requeue }).await
     }
 
     /// Refuses it and everything unsettled that was delivered on this channel before it (RabbitMQ).
@@ -129,7 +157,7 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn nack_multiple(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Nack { delivery_tag: self.delivered.tag, multiple: true, requeue }).await
+        self.settle(&basic::Nack { delivery_tag: self.duty.tag, multiple: true, requeue }).await
     }
 
     /// Refuses it as AMQP 0-9-1 without extensions does.
@@ -137,10 +165,26 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn reject(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Reject { delivery_tag: self.delivered.tag, requeue }).await
+        self.settle(&basic::Reject { delivery_tag: self.duty.tag, requeue }).await
     }
 
     async fn settle(&self, method: &impl leveret_spec::method::MethodFrame) -> Result<()> {
-        if self.origin.no_ack { Ok(()) } else { self.origin.channel.settle(method).await }
+        if !self.duty.origin.no_ack {
+            self.duty.origin.channel.settle(method).await?;
+        }
+        self.duty.done.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Settles it by what became of its handling.
+    pub(crate) async fn settle_by<E: std::fmt::Display>(&self, handled: std::result::Result<(), E>) -> Result<()> {
+        match handled {
+            Ok(()) => self.ack().await,
+            Err(error) => {
+                let (tag, requeue) = (self.delivery_tag(), self.duty.origin.requeues_failed);
+                tracing::warn!(consumer = self.consumer_tag(), tag, requeue, %error, "a delivery's handler failed");
+                self.nack(requeue).await
+            }
+        }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use leveret_spec::{FrameError, MethodError, ReplyCode, TooLong};
 
+use crate::confirm::Returned;
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -28,6 +30,14 @@ pub enum Error {
     InvalidUri(String),
     /// The broker did not accept user and password, or offers no mechanism that this client knows.
     Auth(String),
+    /// The broker did not open the connection: code 530 for a virtual host that does not exist or that the user may not
+    /// open, or that has as many connections as it may have.
+    Refused {
+        /// The broker's reply code.
+        code: u16,
+        /// The broker's explanation.
+        text: String,
+    },
     /// The connection or channel is closed. Code 200 means that this program closed it.
     Closed {
         /// What is closed.
@@ -46,6 +56,15 @@ pub enum Error {
         /// The consumer's tag.
         consumer_tag: String,
     },
+    /// A mandatory message reached no queue and came back.
+    Returned(Box<Returned>),
+    /// The broker refused a message, for example because a queue with `reject-publish` is full.
+    Nacked,
+    /// TLS could not be set up: a certificate that is not trusted, expired or of another name, or a file that cannot be
+    /// used; the text says which.
+    Tls(String),
+    /// A JSON body could not be written or read; the text says why.
+    Json(String),
     /// Something did not happen in time; the text says what.
     Timeout(&'static str),
     /// A name, key or table is too long for its place in the protocol; the text says which.
@@ -68,12 +87,12 @@ const CLOSED_HERE: &str = "closed by this client";
 
 impl Error {
     /// True if the same call may work after reconnecting, reopening the channel or waiting: the network failed, the
-    /// broker was shut down or short of resources, a queue is locked by a connection that may be on its way out, or a
-    /// queue moved. False if it will fail again until someone changes something.
+    /// broker was shut down or short of resources, a queue is locked by a connection that may be on its way out or is
+    /// full, or a queue moved. False if it will fail again until someone changes something.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Io(_) | Error::Timeout(_) | Error::Cancelled { .. } => true,
-            Error::Closed { code, .. } => matches!(
+            Error::Io(_) | Error::Timeout(_) | Error::Cancelled { .. } | Error::Nacked => true,
+            Error::Closed { code, .. } | Error::Refused { code, .. } => matches!(
                 ReplyCode::of(*code),
                 Some(
                     ReplyCode::ConnectionForced
@@ -89,7 +108,8 @@ impl Error {
     /// The broker's reply code, if it gave one.
     pub fn code(&self) -> Option<u16> {
         match self {
-            Error::Closed { code, .. } => Some(*code),
+            Error::Closed { code, .. } | Error::Refused { code, .. } => Some(*code),
+            Error::Returned(returned) => Some(returned.code),
             _ => None,
         }
     }
@@ -117,6 +137,11 @@ impl fmt::Display for Error {
                 write!(f, "{scope} closed: {code} {text}")
             }
             Error::Cancelled { consumer_tag } => write!(f, "the broker cancelled consumer '{consumer_tag}'"),
+            Error::Refused { code, text } => write!(f, "connection refused: {code} {text}"),
+            Error::Returned(returned) => write!(f, "message returned: {} {}", returned.code, returned.text),
+            Error::Nacked => f.write_str("the broker refused the message"),
+            Error::Tls(why) => write!(f, "TLS failed: {why}"),
+            Error::Json(why) => write!(f, "JSON: {why}"),
             Error::Timeout(what) => write!(f, "no {what} in time"),
             Error::TooLong(what) => write!(f, "{what} is too long"),
             Error::MessageTooLarge { body_bytes, body_bytes_max } => {
@@ -139,6 +164,10 @@ impl std::error::Error for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(why) = crate::tls::reason(&error) {
+            return Error::Tls(why);
+        }
         Error::Io(Arc::new(error))
     }
 }
@@ -188,5 +217,8 @@ mod tests {
         assert!(!closed(404).is_retryable() && !closed(406).is_retryable() && !closed(200).is_retryable());
         assert!(Error::from(io::Error::from(io::ErrorKind::ConnectionRefused)).is_retryable());
         assert!(!Error::Auth(String::new()).is_retryable());
+        let refused = |code| Error::Refused { code, text: String::new() };
+        assert!(refused(320).is_retryable() && !refused(530).is_retryable());
+        assert!(Error::Nacked.is_retryable() && !Error::Tls(String::new()).is_retryable());
     }
 }

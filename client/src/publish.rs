@@ -109,6 +109,15 @@ impl<'a> Publish<'a> {
         app_id
     }
 
+    pub(crate) fn exchange_and_key(&self) -> (&'a str, &'a str) {
+        (self.exchange, self.routing_key)
+    }
+
+    /// The headers that were given so far.
+    pub(crate) fn own_headers(&self) -> TableBuf {
+        self.properties.headers.map_or_else(TableBuf::new, TableBuf::from)
+    }
+
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
         self.mandatory.then(|| Fingerprint::of(self.exchange.as_bytes(), self.routing_key.as_bytes(), self.body))
     }

@@ -28,7 +28,11 @@ impl Returns {
 
     /// The next message that came back; `None` after the end. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Result<Returned>> {
-        poll_fn(|cx| self.mailbox.poll_next(&mut self.ready, cx)).await
+        poll_fn(|cx| self.poll_returned(cx)).await
+    }
+
+    pub(crate) fn poll_returned(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Returned>>> {
+        self.mailbox.poll_next(&mut self.ready, cx)
     }
 }
 
@@ -36,8 +40,7 @@ impl Stream for Returns {
     type Item = Result<Returned>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Returned>>> {
-        let this = &mut *self;
-        this.mailbox.poll_next(&mut this.ready, cx)
+        self.poll_returned(cx)
     }
 }
 

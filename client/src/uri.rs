@@ -9,19 +9,25 @@ use std::time::Duration;
 use leveret_spec::DEFAULT_PORT;
 
 use crate::error::{Error, Result};
-use crate::options::Options;
+use crate::options::{Mechanism, Options};
+
+/// The port of `amqps`.
+const DEFAULT_TLS_PORT: u16 = 5671;
 
 /// Where to connect, and how.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// `amqps`.
+    #[cfg(feature = "tls")]
+    pub(crate) secure: bool,
     pub(crate) options: Options,
 }
 
 /// Takes a URI apart.
 pub(crate) fn parse(uri: &str) -> Result<Target> {
-    let rest = after_scheme(uri)?;
+    let (secure, rest) = after_scheme(uri)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut options = Options::default();
@@ -37,29 +43,40 @@ pub(crate) fn parse(uri: &str) -> Result<Target> {
         options.vhost = decode(path)?;
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        options = with_parameter(options, pair)?;
+        options = with_parameter(options, pair, secure)?;
     }
     let (host, port) = address_of(address)?;
-    Ok(Target { host, port, options })
+    let usual = if secure { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
+    let port = port.unwrap_or(usual);
+    Ok(Target {
+        host,
+        port,
+        #[cfg(feature = "tls")]
+        secure,
+        options,
+    })
 }
 
 fn invalid(why: impl Into<String>) -> Error {
     Error::InvalidUri(why.into())
 }
 
-fn after_scheme(uri: &str) -> Result<&str> {
+/// True with `amqps`, and what follows the scheme.
+fn after_scheme(uri: &str) -> Result<(bool, &str)> {
     let (scheme, rest) = uri.split_once("://").ok_or_else(|| invalid("it does not start with amqp://"))?;
     if scheme.eq_ignore_ascii_case("amqp") {
-        Ok(rest)
+        Ok((false, rest))
+    } else if scheme.eq_ignore_ascii_case("amqps") && cfg!(feature = "tls") {
+        Ok((true, rest))
     } else if scheme.eq_ignore_ascii_case("amqps") {
-        Err(invalid("amqps needs a TLS stream: make one and hand it to Connection::over"))
+        Err(invalid("amqps needs the feature tls of leveret-client"))
     } else {
         Err(invalid(format!("unknown scheme '{scheme}'")))
     }
 }
 
 /// Host and port; a host in brackets is an IPv6 address.
-fn address_of(address: &str) -> Result<(String, u16)> {
+fn address_of(address: &str) -> Result<(String, Option<u16>)> {
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']').ok_or_else(|| invalid("the host's bracket is not closed"))?;
@@ -71,11 +88,11 @@ fn address_of(address: &str) -> Result<(String, u16)> {
         None => address.rsplit_once(':').unwrap_or((address, "")),
     };
     let host = if host.is_empty() { String::from("localhost") } else { decode(host)? };
-    let port = if port.is_empty() { DEFAULT_PORT } else { number("port", port)? };
+    let port = if port.is_empty() { None } else { Some(number("port", port)?) };
     Ok((host, port))
 }
 
-fn with_parameter(options: Options, pair: &str) -> Result<Options> {
+fn with_parameter(options: Options, pair: &str, secure: bool) -> Result<Options> {
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
     let value = decode(value)?;
     match key {
@@ -84,8 +101,43 @@ fn with_parameter(options: Options, pair: &str) -> Result<Options> {
         "frame_max" => Ok(options.frame_max(number(key, &value)?)),
         "connection_timeout" => Ok(options.timeout(Duration::from_millis(number(key, &value)?))),
         "name" => Ok(options.connection_name(value)),
-        _ => Err(invalid(format!("unknown parameter '{key}'"))),
+        "auth_mechanism" => Ok(options.mechanism(mechanism(&value)?)),
+        "cacertfile" | "certfile" | "keyfile" | "verify" | "server_name_indication" if !secure => {
+            Err(invalid(format!("{key} is for amqps alone")))
+        }
+        _ => with_tls_parameter(options, key, value),
     }
+}
+
+fn mechanism(name: &str) -> Result<Mechanism> {
+    match name.to_ascii_uppercase().as_str() {
+        "PLAIN" => Ok(Mechanism::Plain),
+        "EXTERNAL" => Ok(Mechanism::External),
+        _ => Err(invalid(format!("unknown auth_mechanism '{name}'"))),
+    }
+}
+
+#[cfg(feature = "tls")]
+fn with_tls_parameter(mut options: Options, key: &str, value: String) -> Result<Options> {
+    let tls = &mut options.tls;
+    match key {
+        "cacertfile" => tls.ca_file = Some(value.into()),
+        "certfile" => tls.certificate_file = Some(value.into()),
+        "keyfile" => tls.key_file = Some(value.into()),
+        "server_name_indication" => tls.server_name = Some(value),
+        "verify" => match value.as_str() {
+            "verify_peer" => {}
+            "verify_none" => tls.asked_not_to_verify = true,
+            _ => return Err(invalid(format!("'{value}' is no value for verify"))),
+        },
+        _ => return Err(invalid(format!("unknown parameter '{key}'"))),
+    }
+    Ok(options)
+}
+
+#[cfg(not(feature = "tls"))]
+fn with_tls_parameter(_: Options, key: &str, _: String) -> Result<Options> {
+    Err(invalid(format!("unknown parameter '{key}'")))
 }
 
 fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
@@ -115,7 +167,7 @@ mod tests {
     use super::*;
 
     fn parts(uri: &str) -> (String, u16, String, String, String) {
-        let Target { host, port, options } = parse(uri).unwrap();
+        let Target { host, port, options, .. } = parse(uri).unwrap();
         (host, port, options.user, options.password, options.vhost)
     }
 
@@ -150,12 +202,37 @@ mod tests {
         assert_eq!(options.connection_name.as_deref(), Some("a b"));
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn amqps_has_its_own_port_and_parameters() {
+        let uri = "amqps://h/v?cacertfile=%2Fca.pem&certfile=c&keyfile=k&server_name_indication=n&verify=verify_peer";
+        let Target { port, secure, options, .. } = parse(uri).unwrap();
+        assert_eq!((port, secure), (5671, true));
+        let paths = [options.tls.ca_file, options.tls.certificate_file, options.tls.key_file];
+        assert_eq!(paths.map(Option::unwrap), ["/ca.pem", "c", "k"].map(std::path::PathBuf::from));
+        assert_eq!(options.tls.server_name.as_deref(), Some("n"));
+        let external = parse("amqps://h?auth_mechanism=external").unwrap().options;
+        assert_eq!(external.mechanism, Mechanism::External);
+        for refused in ["amqps://h?verify=no", "amqps://h?verify"] {
+            assert!(parse(refused).unwrap_err().to_string().contains("verify"));
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_uri_cannot_switch_verification_off() {
+        let options = parse("amqps://h?verify=verify_none").unwrap().options;
+        assert!(matches!(options.tls.check(), Err(Error::InvalidUri(_))));
+        assert!(options.tls.dangerously_accept_any_server().check().is_ok());
+    }
+
     #[test]
     fn what_cannot_be_used_is_refused_with_the_reason() {
         let refused = [
             ("localhost", "amqp://"),
             ("http://h", "scheme"),
-            ("amqps://h", "TLS"),
+            ("amqp://h?cacertfile=ca.pem", "amqps"),
+            ("amqp://h?auth_mechanism=GSSAPI", "GSSAPI"),
             ("amqp://h:http", "port"),
             ("amqp://h:70000", "port"),
             ("amqp://h?heartbeat=x", "heartbeat"),

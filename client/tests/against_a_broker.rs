@@ -139,7 +139,7 @@ async fn many_confirmed_publishes_may_be_under_way() -> Result<()> {
     channel.all_confirmed().await?;
     assert_eq!(channel.queue_declare(QueueDeclare::new(&queue).passive()).await?.messages, 20_000);
     channel.qos(Qos::per_consumer(500)).await?;
-    let mut consumer = channel.consume(Consume::new(&queue)).await?;
+    let mut consumer = channel.consume(Consume::new(&queue).keep_dropped()).await?;
     for n in 0..20_000u32 {
         let delivery = consumer.next().await.unwrap()?;
         assert_eq!(delivery.body(), n.to_be_bytes());
@@ -344,6 +344,6 @@ async fn a_wrong_password_and_an_unknown_vhost_are_told_apart() -> Result<()> {
     assert!(matches!(&refused, Error::Auth(text) if !text.is_empty()), "{refused:?}");
     let stream = tokio::net::TcpStream::connect(&address).await?;
     let unknown = Connection::over(stream, Options::default().vhost("leveret.no.such.vhost")).await.unwrap_err();
-    assert!(matches!(unknown, Error::Closed { scope: Scope::Connection, code: 530, .. }), "{unknown:?}");
+    assert!(matches!(unknown, Error::Refused { code: 530, .. }), "{unknown:?}");
     connection.close().await
 }

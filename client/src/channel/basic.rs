@@ -41,6 +41,8 @@ pub struct Consume<'a> {
     no_local: bool,
     no_ack: bool,
     exclusive: bool,
+    keep_dropped: bool,
+    discard_failed: bool,
     arguments: Arguments,
 }
 
@@ -68,6 +70,12 @@ impl<'a> Consume<'a> {
         exclusive
         /// Nothing that this connection published. RabbitMQ ignores it.
         no_local
+        /// A delivery that is dropped before it is settled stays with the channel instead of going back to its queue:
+        /// for those who settle several together (`Delivery::ack_multiple`) or by number (`Channel::ack`).
+        keep_dropped
+        /// A delivery whose handler fails (`Consumer::for_each_concurrent`) is dead-lettered or dropped instead of going
+        /// back to its queue.
+        discard_failed
     }
     argument_methods!();
 }
@@ -78,17 +86,20 @@ impl<'a> Consume<'a> {
 pub struct Get<'a> {
     queue: &'a str,
     no_ack: bool,
+    keep_dropped: bool,
 }
 
 impl<'a> Get<'a> {
     /// One message from this queue, which will be settled.
     pub fn new(queue: &'a str) -> Self {
-        Get { queue, no_ack: false }
+        Get { queue, no_ack: false, keep_dropped: false }
     }
 
     flags! {
         /// The message counts as settled when it is sent.
         no_ack
+        /// As `Consume::keep_dropped`.
+        keep_dropped
     }
 }
 
@@ -133,8 +144,15 @@ impl Channel {
         };
         let started = self.core().start_call_in(&mut state, self.shared(), &method)?;
         let subscription = Arc::new(Subscription::new(tag.clone(), consume.no_ack));
-        state.consumers.insert(tag, subscription.clone());
-        Ok((Consumer::new(self.clone(), subscription), started))
+        state.consumers.insert(tag.clone(), subscription.clone());
+        let origin = Origin {
+            channel: self.clone(),
+            consumer_tag: tag,
+            no_ack: consume.no_ack,
+            requeues_dropped: !consume.no_ack && !consume.keep_dropped,
+            requeues_failed: !consume.discard_failed,
+        };
+        Ok((Consumer::new(origin, subscription), started))
     }
 
     /// Ends a consumer.
@@ -153,11 +171,17 @@ impl Channel {
     /// # Errors
     /// The channel is closed with 404 if the queue does not exist.
     pub async fn get(&self, get: Get<'_>) -> Result<Option<Delivery>> {
-        let Get { queue, no_ack } = get;
+        let Get { queue, no_ack, keep_dropped } = get;
         match self.call(&basic::Get { reserved: 0, queue: short("the queue's name", queue)?, no_ack }).await? {
             Reply::Got(Some(got)) => {
                 let (delivered, messages_left) = *got;
-                let origin = Origin { channel: self.clone(), consumer_tag: "".into(), no_ack };
+                let origin = Origin {
+                    channel: self.clone(),
+                    consumer_tag: "".into(),
+                    no_ack,
+                    requeues_dropped: !no_ack && !keep_dropped,
+                    requeues_failed: true,
+                };
                 Ok(Some(Delivery::got(delivered, Arc::new(origin), messages_left)))
             }
             Reply::Got(None) => Ok(None),

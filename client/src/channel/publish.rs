@@ -4,6 +4,7 @@ use std::iter::Peekable;
 
 use leveret_spec::{confirm, frame};
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::Channel;
 use crate::confirm::{Confirm, ConfirmCounts, Confirms, Outcome, Unconfirmed};
@@ -11,6 +12,7 @@ use crate::connection::Shared;
 use crate::error::Result;
 use crate::mailbox::Mailbox;
 use crate::publish::Publish;
+use crate::publishing::Publishing;
 use crate::returns::Returns;
 
 /// Publishes of `publish_all` that are encoded without letting anybody else at the connection.
@@ -41,13 +43,57 @@ impl Channel {
         Ok(())
     }
 
+    /// A message for a queue, to be built, published and confirmed with one `await`. See `Publishing`.
+    pub fn publish_to_queue<'a>(&'a self, queue: &'a str) -> Publishing<'a> {
+        Publishing::new(self, Publish::to_queue(queue))
+    }
+
+    /// A message for an exchange, to be built, published and confirmed with one `await`. See `Publishing`.
+    pub fn publish_to_exchange<'a>(&'a self, exchange: &'a str, routing_key: &'a str) -> Publishing<'a> {
+        Publishing::new(self, Publish::to_exchange(exchange, routing_key))
+    }
+
+    /// Publishes messages one behind the other without waiting for each, and then for the broker's word on all of them:
+    /// one outcome for each, in their order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use leveret_client::{Connection, Outcome, Publish, QueueDeclare};
+    /// # let broker = leveret::Broker::start(leveret::Config::in_memory()).await?;
+    /// # let connection = Connection::over(broker.connect(), Default::default()).await?;
+    /// # let channel = connection.open_channel().await?;
+    /// # channel.queue_declare(QueueDeclare::new("jobs")).await?;
+    /// let jobs = ["first", "second", "third"];
+    /// let outcomes = channel.publish_batch(jobs.iter().map(|job| Publish::to_queue("jobs").body(*job))).await?;
+    /// assert!(outcomes.iter().all(Outcome::is_acked));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As `publish_confirmed`; what became of those before is not known then.
+    pub async fn publish_batch<'a>(&self, publishes: impl IntoIterator<Item = Publish<'a>>) -> Result<Vec<Outcome>> {
+        let mut confirms = Vec::new();
+        for publish in publishes {
+            confirms.push(self.publish_watched(publish).await?);
+        }
+        let mut outcomes = Vec::with_capacity(confirms.len());
+        for confirm in confirms {
+            outcomes.push(confirm.await?);
+        }
+        Ok(outcomes)
+    }
+
     /// Publishes and waits for the broker's word. See `publish_watched` for many publishes at a time.
     ///
     /// # Errors
     /// As `publish`, and what closed the channel or connection before the broker's word came: the message may or may
     /// not have arrived then.
     pub async fn publish_confirmed(&self, publish: Publish<'_>) -> Result<Outcome> {
-        self.publish_watched(publish).await?.await
+        let (exchange, routing_key) = publish.exchange_and_key();
+        let span = tracing::debug_span!("publish", channel = self.id(), exchange, routing_key);
+        async { self.publish_watched(publish).await?.await }.instrument(span).await
     }
 
     /// Publishes and returns what resolves to the broker's word, so that further publishes need not wait for it. Waits

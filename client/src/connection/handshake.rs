@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::input::Input;
 use super::shared::Limits;
 use crate::error::{Error, Result, Scope};
-use crate::options::Options;
+use crate::options::{Mechanism, Options};
 
 /// Frames before tune-ok may be as large as this; brokers send 4096 at most.
 const EARLY_FRAME_MAX: usize = 128 << 10;
@@ -54,7 +54,8 @@ where
     let vhost = ShortStr::new(&options.vhost).map_err(|_| Error::TooLong("the vhost's name"))?;
     let mut opening = Opening { stream, input };
     opening.send(&PROTOCOL_HEADER).await?;
-    let server_properties = opening.expect("connection.start", started).await?;
+    let server_properties =
+        opening.expect("connection.start", |method| started(method, options.mechanism.name())).await?;
     opening.send(&method(&start_ok(options)?.as_method())).await?;
     let proposal = opening.tuned().await?;
     let limits = negotiate(&proposal, options)?;
@@ -76,13 +77,13 @@ fn method(method: &impl MethodFrame) -> Vec<u8> {
     bytes
 }
 
-fn started(method: &connection::Method<'_>) -> Option<Result<TableBuf>> {
+fn started(method: &connection::Method<'_>, mechanism: &str) -> Option<Result<TableBuf>> {
     let connection::Method::Start(start) = method else { return None };
-    let plain = start.mechanisms.split(|&b| b == b' ').any(|m| m == b"PLAIN");
-    Some(if plain {
+    let offered = start.mechanisms.split(|&b| b == b' ').any(|m| m == mechanism.as_bytes());
+    Some(if offered {
         Ok(TableBuf::from(start.server_properties))
     } else {
-        Err(Error::Auth(String::from("the broker does not offer PLAIN")))
+        Err(Error::Auth(format!("the broker does not offer {mechanism}")))
     })
 }
 
@@ -93,6 +94,7 @@ fn opened(method: &connection::Method<'_>) -> Option<Result<()>> {
 /// The parts that `connection.StartOk` borrows.
 struct StartOk {
     properties: TableBuf,
+    mechanism: Mechanism,
     response: Vec<u8>,
 }
 
@@ -100,7 +102,7 @@ impl StartOk {
     fn as_method(&self) -> connection::StartOk<'_> {
         connection::StartOk {
             client_properties: self.properties.as_table(),
-            mechanism: ShortStr::cut("PLAIN"),
+            mechanism: ShortStr::cut(self.mechanism.name()),
             response: &self.response,
             locale: ShortStr::cut("en_US"),
         }
@@ -121,8 +123,11 @@ fn start_ok(options: &Options) -> Result<StartOk> {
         properties.insert("connection_name", name.as_str())?;
     }
     // RFC 4616: authorization id (none), user and password, with a NUL in front of each of the latter.
-    let response = format!("\0{}\0{}", options.user, options.password).into_bytes();
-    Ok(StartOk { properties, response })
+    let response = match options.mechanism {
+        Mechanism::Plain => format!("\0{}\0{}", options.user, options.password).into_bytes(),
+        Mechanism::External => Vec::new(),
+    };
+    Ok(StartOk { properties, mechanism: options.mechanism, response })
 }
 
 /// Settles each limit: the smaller of two wishes, where 0 is no wish. The heartbeat is off if this side says so; a
@@ -172,12 +177,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<'_, S> {
                 Some(Ok(Proposal { channel_max, frame_max, heartbeat_s: heartbeat }))
             }
             connection::Method::Secure(_) => {
-                Some(Err(Error::Auth(String::from("the broker asks for more than PLAIN has to say"))))
+                Some(Err(Error::Auth(String::from("the broker asks for more than the mechanism has to say"))))
             }
             _ => None,
         };
         self.expect("connection.tune", tune).await.map_err(|error| match error {
-            Error::Closed { code: 403, text, .. } => Error::Auth(text),
+            Error::Refused { code: 403, text } => Error::Auth(text),
             Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Error::Auth(String::from("the broker hung up on user and password"))
             }
@@ -205,14 +210,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Opening<'_, S> {
                 continue;
             }
             let found = match Method::decode(frame.payload)? {
-                Method::Connection(connection::Method::Close(close)) => Err(refusal(&close)),
+                Method::Connection(connection::Method::Close(close)) => {
+                    Err(Error::Refused { code: close.reply_code, text: close.reply_text.as_str().to_owned() })
+                }
                 Method::Connection(method) => {
                     wanted(&method).unwrap_or_else(|| Err(Error::Protocol(format!("{name} expected"))))
                 }
                 _ => Err(Error::Protocol(format!("{name} expected"))),
             };
             self.input.consume(length);
-            if let Err(Error::Closed { .. }) = found {
+            if let Err(Error::Refused { .. }) = found {
                 // The broker waits for it, but its verdict counts whether or not this still reaches it.
                 let _ = self.send(&method(&connection::CloseOk {})).await;
             }

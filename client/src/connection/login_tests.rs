@@ -111,7 +111,7 @@ async fn an_unknown_vhost_is_a_closed_connection_with_its_code() {
         broker
     };
     let (refused, _broker) = login(Options::default().heartbeat_s(0), script).await;
-    assert_eq!(refused.unwrap_err().to_string(), "connection closed: 530 NOT_ALLOWED - vhost v not found");
+    assert_eq!(refused.unwrap_err().to_string(), "connection refused: 530 NOT_ALLOWED - vhost v not found");
 }
 
 #[tokio::test(start_paused = true)]

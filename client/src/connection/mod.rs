@@ -21,6 +21,7 @@ use leveret_spec::{ShortStr, Table, connection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::channel::Channel;
 use crate::error::{Error, Result};
@@ -65,14 +66,15 @@ fn start_close(shared: &Shared) -> Result<()> {
 }
 
 impl Connection {
-    /// Connects over TCP and logs in.
+    /// Connects over TCP, for `amqps://` with TLS, and logs in.
     ///
     /// The URI is RabbitMQ's `amqp://user:password@host:port/vhost`, with percent-encoding in each part; what is left
-    /// out is guest, guest, localhost, 5672 and `/` (`%2f`). Parameters: `heartbeat` (seconds), `channel_max`,
-    /// `frame_max` (bytes), `connection_timeout` (milliseconds), `name`.
+    /// out is guest, guest, localhost, 5672 (5671 with TLS) and `/` (`%2f`). Parameters: `heartbeat` (seconds),
+    /// `channel_max`, `frame_max` (bytes), `connection_timeout` (milliseconds), `auth_mechanism` (`plain`, `external`),
+    /// `name`; for TLS `cacertfile`, `certfile`, `keyfile`, `server_name_indication` and `verify`: see `Tls`.
     ///
     /// # Errors
-    /// `InvalidUri`, `Io` if nobody answers, `Timeout`, `Auth` for wrong credentials, and `Closed` with code 530 for a
+    /// `InvalidUri`, `Io` if nobody answers, `Timeout`, `Auth` for wrong credentials, and `Refused` with code 530 for a
     /// vhost that does not exist or that the user may not open.
     pub async fn open(uri: &str) -> Result<Connection> {
         Connection::open_with(uri, |options| options).await
@@ -85,9 +87,16 @@ impl Connection {
     pub async fn open_with(uri: &str, adjust: impl FnOnce(Options) -> Options) -> Result<Connection> {
         let mut target = uri::parse(uri)?;
         target.options = adjust(target.options);
+        #[cfg(feature = "tls")]
+        target.options.tls.check()?;
         let connect = async {
             let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
             stream.set_nodelay(true)?;
+            #[cfg(feature = "tls")]
+            if target.secure {
+                let stream = crate::tls::connect(&target.options.tls, &target.host, stream).await?;
+                return Connection::handshake(stream, &target.options).await;
+            }
             Connection::handshake(stream, &target.options).await
         };
         timeout(target.options.timeout, connect).await.unwrap_or(Err(Error::Timeout("connection")))
@@ -112,7 +121,9 @@ impl Connection {
         let mut input = input::Input::new();
         let greeting = handshake::open(&mut stream, &mut input, options).await?;
         let shared = Arc::new(Shared::new(greeting.limits, greeting.server_properties));
-        tokio::spawn(driver::Driver::new(stream, input, shared.clone()));
+        let name = options.connection_name.as_deref();
+        let span = tracing::info_span!("connection", name, user = options.user, vhost = options.vhost);
+        tokio::spawn(driver::Driver::new(stream, input, shared.clone()).instrument(span));
         Ok(Connection { handle: Arc::new(Handle { shared }) })
     }
 

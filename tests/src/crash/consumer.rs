@@ -75,7 +75,7 @@ impl Consumer {
         if self.queue == DESK {
             channel.tx_select().await?;
         }
-        let mut stream = channel.consume(Consume::new(self.queue.name())).await?;
+        let mut stream = channel.consume(Consume::new(self.queue.name()).keep_dropped()).await?;
         let leaves = site.now() + self.stays;
         let asked = site.now();
         let mut work = Work { consumer: self, site, channel, held: VecDeque::new(), settled: vec![], asked };

@@ -55,7 +55,7 @@ pub(super) async fn list(site: &Site, url: &str, drain: bool) -> Ended {
 
 async fn list_queue(site: &Site, channel: &Channel, queue: Queue, drain: bool) -> Ended {
     let (number, count) = (site.number(), ready(channel, queue).await?);
-    let mut consumer = channel.consume(Consume::new(queue.name())).await?;
+    let mut consumer = channel.consume(Consume::new(queue.name()).keep_dropped()).await?;
     let mut ids = vec![];
     let mut last = None;
     for got in 0..count {

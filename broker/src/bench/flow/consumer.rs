@@ -66,7 +66,7 @@ async fn subscribe(connection: &Connection, site: &Site, queue: usize) -> Result
     if terms.prefetch > 0 && terms.ack > 0 {
         channel.qos(Qos::per_consumer(terms.prefetch)).await?;
     }
-    let consume = Consume::new(site.queues.get(queue).map_or("", String::as_str));
+    let consume = Consume::new(site.queues.get(queue).map_or("", String::as_str)).keep_dropped();
     Ok(channel.consume(if terms.ack == 0 { consume.no_ack() } else { consume }).await?)
 }
 
