@@ -27,6 +27,8 @@ pub(crate) enum Resource {
 pub(crate) struct Alarms {
     /// The bits of the resources that are short.
     short: AtomicU8,
+    /// The bits of those that are short because somebody says so.
+    ordered: AtomicU8,
     /// In bytes. Whoever changes it and whoever looks take turns, so that no alarm outlives its limit.
     memory_limit: Mutex<Option<u64>>,
     /// The room that the disk had when somebody looked last, and what it must have, in bytes.
@@ -136,10 +138,21 @@ impl Alarms {
         on
     }
 
+    /// Raises an alarm whatever there is, or leaves it to what there is again. Without anybody who looks, it ends.
+    pub(crate) fn order(&self, resource: Resource, on: bool) {
+        let bit = resource as u8;
+        match on {
+            true => self.ordered.fetch_or(bit, Ordering::Relaxed),
+            false => self.ordered.fetch_and(!bit, Ordering::Relaxed),
+        };
+        self.set(resource, on);
+    }
+
     /// Raises or ends the alarm.
     pub(crate) fn set(&self, resource: Resource, on: bool) {
         let mut blocked = self.blocked.lock();
         let bit = resource as u8;
+        let on = on || self.ordered.load(Ordering::Relaxed) & bit != 0;
         let before = match on {
             true => self.short.fetch_or(bit, Ordering::Relaxed),
             false => self.short.fetch_and(!bit, Ordering::Relaxed),
@@ -195,6 +208,19 @@ mod tests {
         alarms.set(Resource::Memory, false);
         assert!(!alarms.is_on() && is_told(&publisher));
         assert!(alarms.judge_disk(u64::MAX, true), "a disk that cannot be written has no room");
+    }
+
+    #[test]
+    fn an_alarm_that_was_ordered_outlasts_what_is_measured() {
+        let alarms = Alarms::default();
+        alarms.order(Resource::Memory, true);
+        assert!(!alarms.judge_memory(|_| false) && alarms.is_on());
+        alarms.order(Resource::Disk, true);
+        assert_eq!(alarms.reason(), "low on memory & disk");
+        assert!(alarms.judge_disk(u64::MAX, false) || alarms.is_short(Resource::Disk));
+        alarms.order(Resource::Memory, false);
+        alarms.order(Resource::Disk, false);
+        assert!(!alarms.is_on());
     }
 
     #[test]

@@ -6,16 +6,23 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
 
+use atomic_waker::AtomicWaker;
 use leveret_spec::TableBuf;
 use parking_lot::Mutex;
 
 use crate::queue::{ConnectionId, ConsumerKey, Mailbox, Queue};
+use crate::time::Moment;
 
 /// The open connections of one broker.
 #[derive(Default)]
-pub(crate) struct Roster(Mutex<Members>);
+pub(crate) struct Roster {
+    members: Mutex<Members>,
+    /// Who waits for consumers whose time has come to be dealt with.
+    waiter: AtomicWaker,
+}
 
 #[derive(Default)]
 struct Members {
@@ -64,6 +71,8 @@ pub(crate) struct Connection {
     pub(crate) facts: Facts,
     /// By number.
     channels: Mutex<Vec<Arc<Channel>>>,
+    /// When its consumers have to be looked at, as the bits of a moment.
+    overdue_at: AtomicU64,
 }
 
 /// How many connections, or channels, there may be; none is no limit.
@@ -112,10 +121,22 @@ pub(crate) struct Presence {
     connection: Arc<Connection>,
 }
 
+impl Facts {
+    /// What the client calls the connection.
+    pub(crate) fn client_name(&self) -> Option<&str> {
+        self.client_properties.as_table().lookup("connection_name").and_then(|name| name.as_str())
+    }
+
+    /// True if client or broker call it so.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        *self.name == *name || self.client_name() == Some(name)
+    }
+}
+
 impl Roster {
     /// Takes a connection in, if the bounds allow another one.
     pub(crate) fn enter(self: &Arc<Self>, facts: Facts, bounds: Bounds) -> Result<Presence, Full> {
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         if let Some(most) = bounds.of_node.filter(|&most| members.connections.len() >= most) {
             return Err(Full::Node(most));
         }
@@ -127,7 +148,8 @@ impl Roster {
         if let Some(most) = bounds.of_user.filter(|&most| of_user >= most) {
             return Err(Full::User(most));
         }
-        let connection = Arc::new(Connection { facts, channels: Mutex::default() });
+        let connection =
+            Arc::new(Connection { facts, channels: Mutex::default(), overdue_at: Moment::NEVER.to_bits().into() });
         *members.vhosts.entry(connection.facts.vhost.clone()).or_default() += 1;
         members.users.entry(connection.facts.user.clone()).or_default().connections += 1;
         members.connections.insert(connection.facts.id.0, connection.clone());
@@ -137,7 +159,7 @@ impl Roster {
     fn leave(&self, connection: &Connection) {
         let channels = std::mem::take(&mut *connection.channels.lock()).len();
         let Facts { id, user, vhost, .. } = &connection.facts;
-        let mut members = self.0.lock();
+        let mut members = self.members.lock();
         members.connections.remove(&id.0);
         members.channels -= channels;
         if let Some(count) = members.vhosts.get_mut(vhost) {
@@ -155,14 +177,35 @@ impl Roster {
         }
     }
 
+    /// When the first connection has to look at its consumers.
+    pub(crate) fn next_overdue(&self) -> Moment {
+        let members = self.members.lock();
+        members.connections.values().map(|connection| connection.overdue_at()).min().unwrap_or(Moment::NEVER)
+    }
+
+    /// Has the connections that watch over consumers see what time it is.
+    pub(crate) fn wake_watching(&self) {
+        for connection in self.members.lock().connections.values() {
+            if connection.overdue_at() != Moment::NEVER {
+                connection.facts.mailbox.wake();
+            }
+        }
+    }
+
+    /// True once no consumer has to be looked at any more at `now`.
+    pub(crate) fn is_looked_after(&self, now: Moment, waker: &Waker) -> bool {
+        self.waiter.register(waker);
+        self.next_overdue() > now
+    }
+
     /// All connections, the oldest first.
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
-        self.0.lock().connections.values().cloned().collect()
+        self.members.lock().connections.values().cloned().collect()
     }
 
     /// The connection of that number.
     pub(crate) fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
-        self.0.lock().connections.get(&id.0).cloned()
+        self.members.lock().connections.get(&id.0).cloned()
     }
 }
 
@@ -172,9 +215,15 @@ impl Presence {
         self.connection.facts.id
     }
 
+    /// When the connection has to look at its consumers.
+    pub(crate) fn look_at(&self, moment: Option<Moment>) {
+        self.connection.overdue_at.store(moment.unwrap_or(Moment::NEVER).to_bits(), Ordering::Release);
+        self.roster.waiter.wake();
+    }
+
     /// Adds a channel, if the bounds allow another one. The user's is looked at first.
     pub(crate) fn open_channel(&self, channel: Arc<Channel>, bounds: Bounds) -> Result<(), Full> {
-        let members = &mut *self.roster.0.lock();
+        let members = &mut *self.roster.members.lock();
         let of_user = members.users.entry(self.connection.facts.user.clone()).or_default();
         if let Some(most) = bounds.of_user.filter(|&most| of_user.channels >= most) {
             return Err(Full::User(most));
@@ -197,7 +246,7 @@ impl Presence {
 
     /// Takes a channel out.
     pub(crate) fn close_channel(&self, number: u16) {
-        let mut members = self.roster.0.lock();
+        let mut members = self.roster.members.lock();
         let mut channels = self.connection.channels.lock();
         let Ok(at) = channels.binary_search_by_key(&number, |c| c.number) else { return };
         channels.remove(at);
@@ -211,10 +260,15 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.roster.leave(&self.connection);
+        self.roster.waiter.wake();
     }
 }
 
 impl Connection {
+    fn overdue_at(&self) -> Moment {
+        Moment::from_bits(self.overdue_at.load(Ordering::Acquire))
+    }
+
     /// Its channels, in the order of their numbers.
     pub(crate) fn channels(&self) -> Vec<Arc<Channel>> {
         self.channels.lock().clone()

@@ -50,7 +50,8 @@ const ROOMS: &[Room] = &[
     // What the whole broker has: its vhosts and users, who is connected, whether memory is short.
     pure("roster", &["queue"]),
     pure("alarms", &["queue"]),
-    pure("node", &["vhost", "config", "entropy", "roster", "alarms"]),
+    pure("recording", &["message"]),
+    pure("node", &["vhost", "config", "entropy", "roster", "alarms", "recording"]),
     pure("channel", &["node"]),
     pure("connection", &["channel"]),
     shell("management", &["connection"]),

@@ -18,6 +18,7 @@ mod sources;
 mod trace;
 mod transaction;
 mod unacked;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use leveret_spec::{ContentHeader, Properties, RawProperties, ReplyCode, ShortByt
 
 use super::content::{self, Assembly};
 use super::exchange::check_topic;
-use super::{Channel, Link};
+use super::{Channel, Link, watch};
 use crate::auth::{Access, Resource};
 use crate::failure::{Failure, Hard, Soft};
 use crate::message::{self, Message};
@@ -196,6 +196,9 @@ impl Channel {
     pub(super) fn release(&mut self, publish: Publish, link: &mut Link) -> bool {
         let Publish { message, mandatory, queues } = publish;
         let queues: Vec<_> = queues.iter().filter_map(|queue| link.vhost.queue_or_replies(&queue.name)).collect();
+        if link.vhost.is_watched() && watch::is_refused(&message, &queues, link) {
+            return true;
+        }
         self.start_anew_if_changed(link);
         let batches: Vec<u32> = queues.iter().map(|queue| link.batches.of(queue)).collect();
         if queues.iter().any(|queue| queue.may_refuse()) {
@@ -208,7 +211,7 @@ impl Channel {
     #[inline]
     pub(super) fn route(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
         self.start_anew_if_changed(link);
-        if link.vhost.is_traced() || has_copies(&message) {
+        if link.vhost.is_watched() || has_copies(&message) {
             return self.route_anew(message, mandatory, link);
         }
         match self.routes.find(message.address(), link.batches.epoch) {
@@ -237,6 +240,9 @@ impl Channel {
 
     fn route_anew(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
         let routed = self.routed_and_traced(&message, link)?;
+        if link.vhost.is_watched() && watch::is_refused(&message, &routed.queues, link) {
+            return Ok(true);
+        }
         let batches: Vec<u32> = routed.queues.iter().map(|queue| link.batches.of(queue)).collect();
         if routed.queues.iter().any(|queue| queue.may_refuse()) {
             return Ok(self.publish_singly(&batches, message, mandatory, link));

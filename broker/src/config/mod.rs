@@ -54,6 +54,19 @@ pub struct Config {
     pub accept_data_loss: bool,
     /// The room that the data directory's file system must have, or publishers have to wait. Nothing for a broker in memory.
     pub disk_free_limit: DiskFreeLimit,
+    /// How the broker's time goes.
+    pub clock: Clock,
+}
+
+/// How a broker's time goes: what lets messages and queues expire, and consumers time out. Heartbeats, handshakes and other
+/// things between the broker and a socket always go by the system's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// As the system's, and ahead of it by what [`Broker::advance`](crate::Broker::advance) adds.
+    #[default]
+    System,
+    /// It stands still but for [`Broker::advance`](crate::Broker::advance): nothing expires because a test is slow.
+    Paused,
 }
 
 /// When publishers have to wait for memory.
@@ -174,6 +187,7 @@ impl Config {
             memory_limit: MemoryLimit::None,
             accept_data_loss: false,
             disk_free_limit: DiskFreeLimit::default(),
+            clock: Clock::default(),
         }
     }
 
@@ -205,6 +219,13 @@ impl Config {
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.amqp.push(address);
+        self
+    }
+
+    /// The same, with time that stands still but for [`Broker::advance`](crate::Broker::advance): for tests.
+    #[must_use]
+    pub fn paused_clock(mut self) -> Self {
+        self.clock = Clock::Paused;
         self
     }
 

@@ -77,6 +77,10 @@ impl Handshake {
         self.deadline
     }
 
+    pub(super) fn delay(&self) -> Duration {
+        self.node.switches.delay()
+    }
+
     pub(super) fn handle_bytes(&mut self, input: &[u8], now: Moment) -> (usize, Option<Next>) {
         let mut used = 0;
         if let Step::Header = self.step {

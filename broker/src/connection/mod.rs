@@ -124,7 +124,7 @@ impl Connection {
         self.phase = match (phase, next) {
             (Phase::Handshake(_), Next::Run(mut running, interval)) => {
                 self.heartbeat = Heartbeat::every(interval, now);
-                running.link.turn.now = now;
+                running.link.turn.now = running.link.node.timeline.at(now);
                 Phase::Running(running)
             }
             (phase, Next::Answered) => Phase::Closing(Closing::answered(phase.end(), now)),
@@ -178,7 +178,7 @@ impl Connection {
 
     fn begin_turn(&mut self, now: Moment) {
         if let Phase::Running(running) = &mut self.phase {
-            running.link.turn.now = now;
+            running.link.turn.now = running.link.node.timeline.at(now);
         }
     }
 
@@ -284,6 +284,16 @@ impl Connection {
     /// True while an alarm stops this publisher, and no input is wanted for that.
     pub(crate) fn is_blocked(&self) -> bool {
         matches!(&self.phase, Phase::Running(running) if running.is_blocked())
+    }
+
+    /// How much later than it comes the broker hears what the peer sends: not at all, unless a test wants it to.
+    #[inline]
+    pub(crate) fn delay(&self) -> Duration {
+        match &self.phase {
+            Phase::Handshake(handshake) => handshake.delay(),
+            Phase::Running(running) => running.link.node.switches.delay(),
+            Phase::Closing(_) | Phase::Closed(_) => Duration::ZERO,
+        }
     }
 
     /// True once nothing more comes of it but what is in the outbox.

@@ -223,6 +223,7 @@ impl Running {
         let Some(channel) = self.channels.of_mut(number) else { return Ok(()) };
         let outcome = channel.handle(method, &mut self.link);
         channel.store_figures();
+        self.presence.look_at(self.link.overdue_at);
         // What has been changed for good is answered when it is.
         self.link.hold_changes(changes);
         outcome
@@ -422,7 +423,8 @@ impl Running {
     }
 
     pub(super) fn deadline(&self) -> Option<Moment> {
-        match (self.paused_until, self.link.overdue_at) {
+        let overdue = self.link.overdue_at.and_then(|at| self.link.node.timeline.clock_at(at));
+        match (self.paused_until, overdue) {
             (Some(paused), Some(overdue)) => Some(paused.min(overdue)),
             (paused, overdue) => paused.or(overdue),
         }
@@ -432,12 +434,15 @@ impl Running {
         if self.paused_until.is_some_and(|until| until <= now) {
             self.paused_until = self.link.is_congested().then_some(now + PAUSE_MAX);
         }
-        if self.link.overdue_at.take_if(|at| *at <= now).is_some() {
-            self.link.turn.now = now;
+        let time = self.link.node.timeline.at(now);
+        if self.link.overdue_at.take_if(|at| *at <= time).is_some() {
+            self.link.turn.now = time;
             for channel in self.channels.iter_mut().filter(|channel| !channel.closing) {
                 channel.cancel_overdue(&mut self.link);
             }
             self.link.finish();
+            // Whoever advances the time waits for this, and may rely on all of it.
+            self.presence.look_at(self.link.overdue_at);
         }
     }
 

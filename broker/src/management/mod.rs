@@ -55,7 +55,7 @@ const COMPATIBLE_VERSION: &str = "4.2.0";
 /// What requests are answered from.
 pub(crate) struct Api {
     pub(crate) node: Arc<Node>,
-    /// Reads the broker's clock, which is the server's.
+    /// What time it is for the broker, which the server knows.
     pub(crate) clock: Box<dyn Fn() -> Moment + Send + Sync>,
     pub(crate) listeners: Vec<Listener>,
 }

@@ -1,6 +1,7 @@
 //! What all connections of one broker share: virtual hosts, users, limits, and who the broker says it is.
 
 mod recovery;
+mod switches;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +14,17 @@ use parking_lot::Mutex;
 use crate::alarms::Alarms;
 use crate::auth::{PasswordHash, Permission, User, Users};
 use crate::catalog::{Catalog, Change, Key, Kind};
-use crate::config::{Config, Identity, Limits};
+use crate::config::{Clock, Config, Identity, Limits};
 use crate::entropy::Entropy;
 use crate::queue::{ConnectionId, Queue, Timers, Turn};
+use crate::recording::Recordings;
 use crate::roster::Roster;
 use crate::storage::Storage;
 use crate::store::MessageStore;
-use crate::time::Moment;
+use crate::time::{Moment, Timeline};
 use crate::vhost::{Census, DeleteCondition, Metadata, Vhost};
+
+use switches::Switches;
 
 /// The only node's name.
 pub(crate) const NAME: &str = "leveret@localhost";
@@ -32,7 +36,10 @@ pub(crate) struct Node {
     pub(crate) entropy: Entropy,
     pub(crate) alarms: Alarms,
     pub(crate) timers: Arc<Timers>,
+    pub(crate) timeline: Timeline,
     pub(crate) roster: Arc<Roster>,
+    pub(crate) switches: Switches,
+    pub(crate) recordings: Recordings,
     /// The broker's start, in seconds since 1970.
     pub(crate) epoch_s: u64,
     /// Where what is durable stays; without it, everything is in memory.
@@ -42,6 +49,8 @@ pub(crate) struct Node {
     connections: AtomicU64,
     /// One change of users and virtual hosts at a time: a permission must not outlive its virtual host.
     administration: Mutex<()>,
+    /// One look at queues whose time has come at a time: who finds none has found all of them done with.
+    looking: Mutex<()>,
 }
 
 impl Node {
@@ -54,13 +63,20 @@ impl Node {
             entropy: Entropy::System,
             alarms: Alarms::default(),
             timers: Arc::default(),
+            timeline: match config.clock {
+                Clock::System => Timeline::default(),
+                Clock::Paused => Timeline::paused(),
+            },
             roster: Arc::default(),
+            switches: Switches::default(),
+            recordings: Recordings::default(),
             epoch_s,
             storage,
             vhosts: DashMap::new(),
             census: Arc::new(Census::new(config.limits.queues_max, config.limits.exchanges_max)),
             connections: AtomicU64::new(0),
             administration: Mutex::new(()),
+            looking: Mutex::new(()),
         }
     }
 
@@ -128,6 +144,7 @@ impl Node {
 
     fn insert_vhost(&self, name: &str) -> Arc<Vhost> {
         let vhost = Arc::new(Vhost::new(name, self.timers.clone(), self.census.clone(), self.storage.clone()));
+        self.switches.apply_watches(&vhost);
         self.vhosts.insert(vhost.name.clone(), vhost.clone());
         vhost
     }
@@ -174,6 +191,7 @@ impl Node {
 
     /// Looks at the queues whose time has come.
     pub(crate) fn handle_timeouts(&self, now: Moment) {
+        let _looking = self.looking.lock();
         let mut turn = Turn::at(now);
         while let Some(queue) = self.timers.pop_due(now) {
             if let Some(queue) = queue.upgrade() {
@@ -181,6 +199,11 @@ impl Node {
             }
         }
         turn.finish();
+    }
+
+    /// When the next queue has to be looked at, or the next consumer with a time limit.
+    pub(crate) fn next_due(&self) -> Moment {
+        self.timers.deadline().unwrap_or(Moment::NEVER).min(self.roster.next_overdue())
     }
 
     fn handle_queue_timeout(&self, queue: &Queue, turn: &mut Turn) {

@@ -306,6 +306,21 @@ impl Line {
         }
     }
 
+    /// Shows the entries in their order as long as `show` wants more, and leaves them where they are.
+    pub(super) fn each(&self, show: &mut dyn FnMut(&Entry) -> bool) {
+        for piece in &self.pieces {
+            let wants_more = match (&piece.away, &self.log) {
+                (None, _) => piece.loose.iter().all(&mut *show),
+                (Some(Away::Packed(packed)), _) => packed.entries().all(|entry| show(&entry)),
+                (Some(Away::Stored(stored)), Some(log)) => log.fetch(&stored.seqs).iter().all(&mut *show),
+                (Some(Away::Stored(_)), None) => true,
+            };
+            if !wants_more {
+                return;
+            }
+        }
+    }
+
     /// The arrivals that the store has a record of.
     pub(super) fn stored(&self) -> Seqs {
         let mut seqs = Seqs::default();
@@ -369,6 +384,12 @@ mod tests {
             if entry.arrival() == 2_000 { back.push(entry) } else { line.push_back(entry, Backlog::Long) }
         }
         assert_eq!((line.pieces(), packed(&line)), (6, 4));
+        let mut seen = 0;
+        line.each(&mut |entry| {
+            seen += 1;
+            entry.arrival() < 1500
+        });
+        assert_eq!((seen, packed(&line)), (1500, 4), "who looks at a backlog leaves it as it is");
         back.into_iter().for_each(|entry| line.insert(entry));
         assert_eq!((line.pieces(), packed(&line)), (6, 3));
         for n in 0..6 * PIECE {

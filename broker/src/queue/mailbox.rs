@@ -27,6 +27,8 @@ pub(crate) struct Mailbox {
     waiting: AtomicBool,
     /// True if a queue says that a paused publisher may go on.
     publisher_resumed: AtomicBool,
+    /// True if the connection has to end without a word.
+    cut: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -70,8 +72,21 @@ impl Mailbox {
         self.waker.register(waker);
     }
 
-    pub(super) fn wake(&self) {
+    /// Wakes the connection.
+    pub(crate) fn wake(&self) {
         self.waker.wake();
+    }
+
+    /// Ends the connection at once, whatever waits and whoever does not read, as if the network had gone.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// True if the connection has to end at once.
+    #[inline]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
     }
 
     /// True if there is something to collect.

@@ -15,6 +15,7 @@ mod records;
 mod settings;
 mod timers;
 mod turn;
+mod view;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,18 +93,6 @@ struct State {
     /// The earliest timer that is set for it.
     armed: Moment,
     deleted: bool,
-}
-
-/// What there is in a queue.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) ready: usize,
-    pub(crate) unacked: usize,
-    pub(crate) consumers: usize,
-    /// What the ready messages take.
-    pub(crate) bytes: usize,
-    /// What their bodies take.
-    pub(crate) body_bytes: usize,
 }
 
 /// What a batch of publishes met.
@@ -403,29 +392,6 @@ impl Queue {
         let purged = state.ready.clear();
         self.settle_down(&mut state, turn);
         purged
-    }
-
-    /// Ready messages and consumers, those out of credit included.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let state = self.state.lock();
-        (state.ready.len(), state.consumers.len())
-    }
-
-    /// What there is in it.
-    pub(crate) fn figures(&self) -> Figures {
-        let state = self.state.lock();
-        Figures {
-            ready: state.ready.len(),
-            unacked: state.unacked,
-            consumers: state.consumers.len(),
-            bytes: state.ready.bytes(),
-            body_bytes: state.ready.body_bytes(),
-        }
-    }
-
-    /// True if a consumer is served: with x-single-active-consumer only one of them is.
-    pub(crate) fn is_served(&self, key: ConsumerKey) -> bool {
-        self.state.lock().consumers.is_served(key)
     }
 
     /// A declaration of a queue that exists keeps it from expiring.

@@ -45,14 +45,18 @@ impl Packed {
     }
 
     pub(super) fn unpack(self) -> VecDeque<Entry> {
+        self.entries().collect()
+    }
+
+    /// Copies of the entries, in their order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
         let mut start = self.messages * HEAD;
-        let entries = (0..self.messages).map(|n| {
+        (0..self.messages).map(move |n| {
             let (mark, end) = self.head(n);
             let message = Message::from_wire(&self.bytes[start..end]);
             start = end;
             Entry { message, mark }
-        });
-        entries.collect()
+        })
     }
 
     /// What is known of a message, and where it ends.

@@ -328,6 +328,20 @@ impl Ready {
         }
     }
 
+    /// The first messages that may be given out, at most so many, without taking them.
+    pub(super) fn peek(&self, most: usize, now: Moment) -> Vec<Entry> {
+        let mut seen = vec![];
+        for line in self.lines.iter().rev() {
+            line.each(&mut |entry| {
+                if entry.mark.expires >= now && seen.len() < most {
+                    seen.push(entry.clone());
+                }
+                seen.len() < most
+            });
+        }
+        seen
+    }
+
     /// When the first message expires.
     pub(crate) fn next_expiry(&mut self) -> Option<Moment> {
         if !self.expiring {
@@ -430,6 +444,24 @@ mod tests {
         ready.put_back(vec![d, a]);
         ready.put_back(vec![b]);
         assert_eq!(drain(&mut ready), "a b c d e");
+    }
+
+    #[test]
+    fn a_peek_shows_what_would_come_next_and_leaves_it() {
+        let at = |ms| Moment::after_start(std::time::Duration::from_millis(ms));
+        let mut ready = Ready::new(5, None);
+        for (priority, body, expires) in
+            [(Some(1), "a", Moment::NEVER), (Some(5), "b", at(1)), (Some(5), "c", at(2)), (None, "d", Moment::NEVER)]
+        {
+            ready.push(message(priority, body), expires, false);
+        }
+        let seen = |ready: &Ready, most| {
+            let bodies =
+                ready.peek(most, at(2)).into_iter().map(|e| String::from_utf8_lossy(e.message.body()).into_owned());
+            bodies.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!((seen(&ready, 9), seen(&ready, 2), seen(&ready, 0)), ("c a d".into(), "c a".into(), String::new()));
+        assert_eq!(drain(&mut ready), "b c a d");
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Timers {
         self.waker.register(waker);
     }
 
+    /// Has the one who sleeps look again, since time has been advanced.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+
     /// When the first timer is due.
     pub(crate) fn deadline(&self) -> Option<Moment> {
         self.heap.lock().peek().map(|Reverse(timer)| timer.at)

@@ -44,6 +44,8 @@ pub(super) struct Driver<W> {
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer goes off, if it is set.
     armed: Option<Moment>,
+    /// Until it is over, the tail waits to be heard: a test wants that.
+    delay: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why a connection is not served as usual any more.
@@ -94,7 +96,7 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
     /// On the heap: asynchronous functions that hand it on would each have a place for it.
     pub(super) fn new(sink: W, connection: Connection, clock: Clock) -> Box<Self> {
         let (tail, unfinished, timer, armed) = (vec![], false, None, None);
-        Box::new(Driver { sink, connection, clock, tail, unfinished, timer, armed })
+        Box::new(Driver { sink, connection, clock, tail, unfinished, timer, armed, delay: None })
     }
 
     /// Does something with the worker's output buffer lent to the connection.
@@ -127,6 +129,9 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
         if !self.connection.wants_input() {
             return Ok(self.connection.is_blocked().then_some(Halt::Blocked));
         }
+        if self.is_delayed(cx) {
+            return Ok(None);
+        }
         let taken = INPUT.with_borrow_mut(|input| self.take_in(source, input, cx, now))?;
         if taken.is_ready() {
             self.connection.end_turn(now);
@@ -139,9 +144,12 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
     /// What a turn has to do besides reading.
     fn send(&mut self, cx: &mut Context<'_>, now: Moment) -> io::Result<()> {
         self.connection.mailbox().register(cx.waker());
+        if self.connection.mailbox().is_cut() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         self.connection.handle_durable(now);
         self.connection.handle_mailbox(now);
-        if self.timer_is_over(cx) {
+        if self.timer_is_over(cx, now) {
             self.connection.handle_timeout(now);
             cx.waker().wake_by_ref();
         }
@@ -203,6 +211,10 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
             end += space.filled().len();
         }
         input[..kept].copy_from_slice(&self.tail);
+        if !self.unfinished && self.begin_delay(cx) {
+            self.tail.extend_from_slice(&input[kept..end]);
+            return Ok(Poll::Pending);
+        }
         let used = self.connection.handle_bytes(&input[..end], now);
         self.unfinished = !self.connection.has_output_room();
         self.tail.clear();
@@ -211,6 +223,28 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
         }
         self.tail.extend_from_slice(&input[used..end]);
         Ok(Poll::Ready(()))
+    }
+
+    /// True if what has just been read must wait. It is heard like what output had no room for.
+    fn begin_delay(&mut self, cx: &Context<'_>) -> bool {
+        let delay = self.connection.delay();
+        if delay.is_zero() {
+            return false;
+        }
+        self.delay = Some(Box::pin(tokio::time::sleep(delay)));
+        self.unfinished = true;
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    /// True as long as what was read must wait.
+    fn is_delayed(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(delay) = &mut self.delay else { return false };
+        let waits = delay.as_mut().poll(cx).is_pending();
+        if !waits {
+            self.delay = None;
+        }
+        waits
     }
 
     /// Writes until everything is written or the stream takes no more.
@@ -237,8 +271,11 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
 
     /// True if a deadline that was set is over. A deadline that has moved on lets the timer go off early, which does no harm
     /// and spares setting it with every message.
-    fn timer_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+    fn timer_is_over(&mut self, cx: &mut Context<'_>, now: Moment) -> bool {
         let Some(deadline) = self.connection.deadline() else { return false };
+        if deadline <= now {
+            return true;
+        }
         let instant = self.clock.instant(deadline);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(instant)));
         if self.armed.is_none_or(|armed| deadline < armed) {

@@ -64,8 +64,8 @@ impl Shared {
     }
 
     fn api(&self, listeners: Vec<Listener>) -> Arc<Api> {
-        let clock = self.clock;
-        Arc::new(Api { node: self.node.clone(), clock: Box::new(move || clock.now()), listeners })
+        let (node, clock) = (self.node.clone(), self.clock);
+        Arc::new(Api { node: node.clone(), clock: Box::new(move || node.timeline.at(clock.now())), listeners })
     }
 
     /// Serves the HTTP management API; where, with the real port.

@@ -28,7 +28,7 @@ pub(super) fn set_limit(configured: MemoryLimit, alarms: &Alarms) {
 }
 
 /// Compares the limit with the memory in use, and sets the alarm; true if that is on now.
-fn look(alarms: &Alarms) -> bool {
+pub(super) fn look(alarms: &Alarms) -> bool {
     alarms.judge_memory(|limit| is_too_much(limit, alarms.is_on()))
 }
 

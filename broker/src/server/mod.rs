@@ -1,16 +1,21 @@
 //! The shell around the core: sockets, tasks, the clock, the end.
 
+mod advance;
 mod clock;
 mod control;
 mod disk;
 mod driver;
+mod faults;
 #[cfg(feature = "management")]
 mod http;
 mod listener;
 mod memory;
+mod recording;
 mod source;
 mod space;
 mod timers;
+mod views;
+mod waiting;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +27,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, DuplexStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::config::{Config, MemoryLimit};
 use crate::connection::{self, Connection, Peer};
@@ -32,9 +37,13 @@ use crate::queue::Mailbox;
 
 use clock::Clock;
 use driver::Driver;
+pub use faults::Faults;
 #[cfg(feature = "management")]
 pub use http::DefinitionsError;
+pub use recording::{RecordedPublish, Recording};
 use source::{InProcess, Source};
+pub use views::{BindingView, ConnectionView, DestinationKind, ExchangeView, MessageView, QueueFigures, QueueView};
+pub use waiting::TimedOut;
 
 /// How long clients have to say goodbye when the broker ends.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
@@ -56,7 +65,6 @@ pub struct Broker {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     url: Option<String>,
-    data_dir: Option<PathBuf>,
     #[cfg(feature = "management")]
     http: Option<SocketAddr>,
     /// Set to true when the broker ends.
@@ -71,8 +79,13 @@ pub struct Broker {
 struct Shared {
     node: Arc<Node>,
     clock: Clock,
+    data_dir: Option<PathBuf>,
     connections: Mutex<HashMap<u64, Arc<Mailbox>>>,
     numbers: AtomicU64,
+    /// Tells that a connection is out of the list.
+    left: Notify,
+    /// Time is advanced by one at a time.
+    advancing: tokio::sync::Mutex<()>,
     /// Every task holds a clone; `Broker::ended` tells when the last is gone.
     alive: Mutex<Option<mpsc::Sender<()>>>,
 }
@@ -143,16 +156,18 @@ impl Broker {
         let shared = Arc::new(Shared {
             node: Arc::new(node),
             clock,
+            data_dir: config.data_dir.as_deref().map(disk::absolute),
             connections: Mutex::default(),
             numbers: AtomicU64::new(0),
+            left: Notify::new(),
+            advancing: tokio::sync::Mutex::default(),
             alive: Mutex::new(Some(alive)),
         });
         memory::set_limit(config.memory_limit, &shared.node.alarms);
         shared.spawn(memory::run(shared.node.clone(), stopped.clone()));
         shared.spawn(timers::run(shared.node.clone(), shared.clock, stopped.clone()));
-        let data_dir = config.data_dir.as_deref().map(disk::absolute);
         let (fail, failed) = watch::channel(None);
-        if let (Some(storage), Some(directory)) = (shared.node.storage.clone(), data_dir.clone()) {
+        if let (Some(storage), Some(directory)) = (shared.node.storage.clone(), shared.data_dir.clone()) {
             let (node, store, mut stopped) = (shared.node.clone(), storage.store.clone(), stopped.clone());
             node.alarms.set_disk_limit(space::limit(config.disk_free_limit));
             // Before anybody can publish.
@@ -194,7 +209,6 @@ impl Broker {
         };
         Ok(Broker {
             shared,
-            data_dir,
             addresses,
             url,
             #[cfg(feature = "management")]
@@ -217,7 +231,7 @@ impl Broker {
 
     /// The directory where everything durable stays; none if the broker keeps everything in memory.
     pub fn data_dir(&self) -> Option<&Path> {
-        self.data_dir.as_deref()
+        self.shared.data_dir.as_deref()
     }
 
     /// Resolves when the broker cannot go on, because its disk has failed: what was published and not confirmed by then is
@@ -307,6 +321,9 @@ impl Shared {
 
     /// Serves a connection in a task of its own.
     fn serve(self: &Arc<Self>, source: impl Source, sink: impl AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        if self.node.switches.refuses_connections() {
+            return;
+        }
         // Nobody is let in any more once the broker ends.
         let Some(alive) = self.alive.lock().clone() else { return };
         let connection = Connection::new(self.node.clone(), peer, self.clock.now());
@@ -317,6 +334,7 @@ impl Shared {
         tokio::spawn(async move {
             driver::drive(source, driver).await;
             shared.connections.lock().remove(&number);
+            shared.left.notify_waiters();
             // Nothing of the broker is left when its end is told.
             drop(shared);
             drop(alive);

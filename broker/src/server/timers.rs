@@ -14,7 +14,7 @@ use crate::node::Node;
 pub(super) async fn run(node: Arc<Node>, clock: Clock, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
-            () = until_due(&node, clock) => node.handle_timeouts(clock.now()),
+            () = until_due(&node, clock) => node.handle_timeouts(node.timeline.at(clock.now())),
             _ = stopped.wait_for(|&stopped| stopped) => return,
         }
     }
@@ -27,7 +27,8 @@ async fn until_due(node: &Node, clock: Clock) {
     let mut armed = None;
     poll_fn(|cx| {
         node.timers.register(cx.waker());
-        let Some(deadline) = node.timers.deadline() else { return Poll::Pending };
+        let deadline = node.timers.deadline().and_then(|moment| node.timeline.clock_at(moment));
+        let Some(deadline) = deadline else { return Poll::Pending };
         if armed != Some(deadline) {
             armed = Some(deadline);
             sleep.as_mut().reset(clock.instant(deadline));

@@ -18,9 +18,10 @@ mod recovery;
 mod replies;
 mod routing;
 mod topology;
+mod watches;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use leveret_spec::TableBuf;
@@ -38,6 +39,7 @@ pub(crate) use metadata::Metadata;
 pub(crate) use queues::DeleteCondition;
 pub(crate) use replies::{REPLY_PREFIX, REPLY_TO, is_reply_name};
 pub(crate) use routing::{Routed, copies};
+pub(crate) use watches::{Watch, Watches};
 
 /// A virtual host.
 pub(crate) struct Vhost {
@@ -48,8 +50,7 @@ pub(crate) struct Vhost {
     replies: DashMap<Arc<str>, Arc<Queue>>,
     policies: RwLock<Policies>,
     metadata: RwLock<Metadata>,
-    /// True while the firehose is on.
-    traced: AtomicBool,
+    watches: Watches,
     timers: Arc<Timers>,
     /// Where what is durable stays; without it, everything is in memory.
     storage: Option<Storage>,
@@ -71,7 +72,7 @@ impl Vhost {
             replies: DashMap::new(),
             policies: RwLock::default(),
             metadata: RwLock::default(),
-            traced: AtomicBool::new(false),
+            watches: Watches::default(),
             timers,
             storage,
             census,
@@ -89,17 +90,6 @@ impl Vhost {
     /// How many exchanges there are, with the default one, which has no place among the others.
     fn exchange_count(&self) -> usize {
         self.exchanges.len() + 1
-    }
-
-    /// True while the firehose is on.
-    #[inline]
-    pub(crate) fn is_traced(&self) -> bool {
-        self.traced.load(Ordering::Relaxed)
-    }
-
-    /// Switches the firehose.
-    pub(crate) fn set_traced(&self, traced: bool) {
-        self.traced.store(traced, Ordering::Relaxed);
     }
 
     /// Changes whenever a route may have changed.
