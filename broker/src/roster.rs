@@ -46,6 +46,14 @@ pub(crate) struct Addresses {
     pub(crate) local: SocketAddr,
 }
 
+/// What a client and the broker have agreed on for TLS, under RabbitMQ's names.
+#[derive(Debug)]
+pub(crate) struct TlsSession {
+    pub(crate) protocol: &'static str,
+    pub(crate) key_exchange: &'static str,
+    pub(crate) cipher: &'static str,
+}
+
 /// What is known of a connection from its start.
 pub(crate) struct Facts {
     pub(crate) id: ConnectionId,
@@ -53,6 +61,7 @@ pub(crate) struct Facts {
     pub(crate) name: Arc<str>,
     /// None within the process.
     pub(crate) addresses: Option<Addresses>,
+    pub(crate) tls: Option<&'static TlsSession>,
     pub(crate) user: Arc<str>,
     pub(crate) vhost: Arc<str>,
     pub(crate) mechanism: &'static str,
@@ -336,6 +345,7 @@ mod tests {
             id: ConnectionId(id),
             name: format!("c{id}").into(),
             addresses: None,
+            tls: None,
             user: user.into(),
             vhost: "/".into(),
             mechanism: "PLAIN",

@@ -6,6 +6,8 @@ mod file;
 mod program;
 #[cfg(feature = "server")]
 mod settings;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "server")]
 mod values;
 
@@ -18,6 +20,8 @@ pub use crate::auth::Secret;
 pub use program::{LogFormat, Program, UsageError};
 #[cfg(feature = "server")]
 pub use settings::{SETTINGS, Setting};
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 /// Everything that a broker is told at its start.
 #[derive(Clone, Debug)]
@@ -25,6 +29,12 @@ pub use settings::{SETTINGS, Setting};
 pub struct Config {
     /// Where AMQP clients connect. Port 0 takes a free one. Empty: only from within the process.
     pub amqp: Vec<SocketAddr>,
+    /// Where AMQP clients connect that speak TLS. Port 0 takes a free one.
+    #[cfg(feature = "tls")]
+    pub amqps: Vec<SocketAddr>,
+    /// The certificate for them.
+    #[cfg(feature = "tls")]
+    pub tls: Tls,
     /// Where the HTTP management API listens. Port 0 takes a free one.
     #[cfg(feature = "management")]
     pub http: Option<SocketAddr>,
@@ -173,6 +183,10 @@ impl Config {
     pub fn in_memory() -> Self {
         Config {
             amqp: vec![],
+            #[cfg(feature = "tls")]
+            amqps: vec![],
+            #[cfg(feature = "tls")]
+            tls: Tls::default(),
             #[cfg(feature = "management")]
             http: None,
             #[cfg(feature = "management")]
@@ -219,6 +233,15 @@ impl Config {
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.amqp.push(address);
+        self
+    }
+
+    /// The same, listening for AMQP clients that speak TLS at `address`; port 0 takes a free one.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn listen_tls(mut self, address: SocketAddr, tls: Tls) -> Self {
+        self.amqps.push(address);
+        self.tls = tls;
         self
     }
 

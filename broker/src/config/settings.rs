@@ -44,6 +44,87 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
     },
+    #[cfg(feature = "tls")]
+    Setting {
+        key: "listeners.ssl.default",
+        flag: Some(("tls-listen", "ADDR")),
+        help: "Where AMQP clients connect that speak TLS; may be repeated; port 0 takes a free one [default: nowhere]",
+        apply: |p, v| {
+            p.broker.amqps = v.split(',').map(values::address).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    },
+    #[cfg(feature = "tls")]
+    Setting {
+        key: "listeners.ssl",
+        flag: None,
+        help: "`none` to listen for TLS nowhere",
+        apply: |p, v| {
+            values::one_of(v, &["none"])?;
+            p.broker.amqps.clear();
+            Ok(())
+        },
+    },
+    #[cfg(feature = "tls")]
+    Setting {
+        key: "ssl_options.certfile",
+        flag: Some(("tls-cert", "FILE")),
+        help: "The certificate for TLS, with those that lead to its CA (PEM)",
+        apply: |p, v| {
+            p.broker.tls.certfile = Some(values::file(v)?);
+            Ok(())
+        },
+    },
+    #[cfg(feature = "tls")]
+    Setting {
+        key: "ssl_options.keyfile",
+        flag: Some(("tls-key", "FILE")),
+        help: "The certificate's private key (PEM)",
+        apply: |p, v| {
+            p.broker.tls.keyfile = Some(values::file(v)?);
+            Ok(())
+        },
+    },
+    #[cfg(feature = "tls")]
+    Setting {
+        key: "ssl_options.cacertfile",
+        flag: Some(("tls-ca", "FILE")),
+        help: "The CAs that clients' certificates may come from (PEM), for ssl_options.verify = verify_peer",
+        apply: |p, v| {
+            p.broker.tls.cacertfile = Some(values::file(v)?);
+            Ok(())
+        },
+    },
+    #[cfg(feature = "tls")]
+    Setting {
+        key: "ssl_options.verify",
+        flag: None,
+        help: "verify_peer asks TLS clients for a certificate and checks it, verify_none does not [default: verify_none]",
+        apply: |p, v| {
+            p.broker.tls.verify_peer = values::one_of(v, &["verify_peer", "verify_none"])? == "verify_peer";
+            Ok(())
+        },
+    },
+    #[cfg(feature = "tls")]
+    Setting {
+        key: "ssl_options.fail_if_no_peer_cert",
+        flag: None,
+        help: "Whether TLS clients without a certificate are refused, with verify_peer [default: false]",
+        apply: |p, v| {
+            p.broker.tls.fail_if_no_peer_cert = values::boolean(v)?;
+            Ok(())
+        },
+    },
+    #[cfg(feature = "tls")]
+    Setting {
+        key: "ssl_handshake_timeout",
+        flag: None,
+        help: "How long a TLS client may take until AMQP begins [default: 5s]",
+        apply: |p, v| {
+            p.broker.tls.handshake_timeout = values::time(v)?;
+            Ok(())
+        },
+    },
     Setting {
         key: "management.listener",
         flag: Some(("http", "ADDR|off")),

@@ -78,6 +78,12 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Expected> {
     text.parse().map_err(|_| "an address such as 127.0.0.1:5672 or [::1]:5672, or a port".into())
 }
 
+/// The path of a file.
+#[cfg(feature = "tls")]
+pub(super) fn file(text: &str) -> Result<PathBuf, Expected> {
+    if text.is_empty() { Err("a file".into()) } else { Ok(text.into()) }
+}
+
 /// `RabbitMQ/4.2.4`.
 pub(super) fn identity(text: &str) -> Result<Identity, Expected> {
     match text.split_once('/') {

@@ -283,6 +283,7 @@ impl Handshake {
             id: self.node.next_connection(),
             name: client.peer.clone(),
             addresses: self.peer.addresses,
+            tls: self.peer.tls,
             user: client.user.clone(),
             vhost: vhost.name.clone(),
             mechanism: self.mechanism,

@@ -24,7 +24,7 @@ pub(crate) use crate::channel::Outbox;
 use crate::failure::Hard;
 use crate::node::Node;
 use crate::queue::{Mailbox, Notice, Turn};
-use crate::roster::Addresses;
+use crate::roster::{Addresses, TlsSession};
 use crate::time::Moment;
 
 use closing::Closing;
@@ -46,13 +46,20 @@ pub(crate) struct Peer {
     pub(crate) loopback: bool,
     /// None within the process.
     pub(crate) addresses: Option<Addresses>,
+    /// None without TLS.
+    pub(crate) tls: Option<&'static TlsSession>,
 }
 
 impl Peer {
+    /// A peer in this process.
+    pub(crate) fn in_process(name: &str) -> Self {
+        Peer { name: name.into(), loopback: true, addresses: None, tls: None }
+    }
+
     /// A peer at an address.
     pub(crate) fn over_tcp(addresses: Addresses) -> Self {
         let name = format!("{} -> {}", addresses.peer, addresses.local);
-        Peer { name: name.into(), loopback: is_loopback(addresses.peer.ip()), addresses: Some(addresses) }
+        Peer { name: name.into(), loopback: is_loopback(addresses.peer.ip()), addresses: Some(addresses), tls: None }
     }
 }
 

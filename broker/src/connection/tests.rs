@@ -33,7 +33,7 @@ fn bytes(text: &str) -> ShortBytes<'_> {
 
 impl Client {
     fn connect(node: &Arc<Node>) -> Self {
-        let peer = Peer { name: "test".into(), loopback: true, addresses: None };
+        let peer = Peer::in_process("test");
         Client {
             connection: Connection::new(node.clone(), peer, Moment::default()),
             now: Moment::default(),

@@ -129,7 +129,7 @@ fn of_connection(connection: &Connection) -> Value {
         "type": if facts.addresses.is_some() { "network" } else { "direct" },
         "protocol": "AMQP 0-9-1",
         "state": "running",
-        "ssl": false,
+        "ssl": facts.tls.is_some(),
         "auth_mechanism": facts.mechanism,
         "client_properties": json::of_table(properties),
         "connected_at": facts.connected_at_ms,
@@ -139,6 +139,13 @@ fn of_connection(connection: &Connection) -> Value {
         "timeout": facts.heartbeat_s,
     });
     insert_addresses(&mut object, facts);
+    if let Some(tls) = facts.tls {
+        object["ssl_protocol"] = tls.protocol.into();
+        object["ssl_key_exchange"] = tls.key_exchange.into();
+        object["ssl_cipher"] = tls.cipher.into();
+        // All that there are authenticate what they encrypt.
+        object["ssl_hash"] = "aead".into();
+    }
     if let Some(addresses) = facts.addresses {
         object["host"] = addresses.local.ip().to_string().into();
         object["port"] = addresses.local.port().into();

@@ -247,7 +247,8 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
         waits
     }
 
-    /// Writes until everything is written or the stream takes no more.
+    /// Writes until everything is written or the stream takes no more. What has been written and encrypted may still be on this
+    /// side of the socket then, and follows when that has room.
     fn flush(&mut self, cx: &mut Context<'_>, now: Moment) -> io::Result<()> {
         if self.connection.is_held() {
             return Ok(());
@@ -255,7 +256,10 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
         loop {
             let outbox = self.connection.outbox();
             if outbox.is_empty() {
-                return Ok(());
+                return match Pin::new(&mut self.sink).poll_flush(cx) {
+                    Poll::Ready(flushed) => flushed,
+                    Poll::Pending => Ok(()),
+                };
             }
             match write(Pin::new(&mut self.sink), cx, outbox) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
@@ -308,7 +312,7 @@ mod tests {
     use crate::config::Config;
     use crate::connection::Peer;
     use crate::node::Node;
-    use crate::server::source::InProcess;
+    use crate::server::source::ReadAhead;
 
     /// What a connection's task may hold besides the connection, in bytes: what few connections need, and none for long, is
     /// allocated when it is needed.
@@ -317,12 +321,12 @@ mod tests {
     #[tokio::test]
     async fn a_task_is_small() {
         let node = Arc::new(Node::new(&Config::in_memory(), 0));
-        let peer = Peer { name: "test".into(), loopback: true, addresses: None };
+        let peer = Peer::in_process("test");
         let (_, server) = tokio::io::duplex(1);
         let (source, sink) = tokio::io::split(server);
         let clock = Clock::start();
         let driver = Driver::new(sink, Connection::new(node, peer, clock.now()), clock);
-        let task = drive(InProcess::new(source), driver);
+        let task = drive(ReadAhead::new(source), driver);
         assert!(size_of_val(&task) <= TASK_BYTES_MAX, "{} bytes", size_of_val(&task));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::listener::Listening;
 use super::{Broker, Shared, StartError, listener, reachable};
 use crate::config::Config;
 use crate::connection;
@@ -72,12 +73,14 @@ impl Shared {
     pub(super) async fn serve_http(
         &self,
         address: SocketAddr,
-        amqp: &[SocketAddr],
+        listening: &Listening,
         stopped: watch::Receiver<bool>,
     ) -> Result<SocketAddr, StartError> {
         let listener = listener::bind(address, "http").await?;
         let address = listener.local_addr().map_err(|e| StartError(e.to_string()))?;
-        let mut listeners: Vec<_> = amqp.iter().map(|&address| Listener { protocol: "amqp", address }).collect();
+        let amqp = listening.amqp.iter().map(|&address| Listener { protocol: "amqp", address });
+        let amqps = listening.amqps.iter().map(|&address| Listener { protocol: "amqp/ssl", address });
+        let mut listeners: Vec<_> = amqp.chain(amqps).collect();
         listeners.push(Listener { protocol: "http", address });
         if !connection::is_loopback(address.ip()) {
             tracing::warn!(%address, "the HTTP API has no TLS: passwords can be read on the way to it");

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::{Shared, StartError};
+use crate::config::Config;
 use crate::connection::Peer;
 use crate::roster::Addresses;
 
@@ -34,14 +35,58 @@ pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener,
     })
 }
 
-pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+/// Where AMQP clients connect, with the real ports.
+#[derive(Debug, Default)]
+pub(super) struct Listening {
+    pub(super) amqp: Vec<SocketAddr>,
+    /// With TLS.
+    pub(super) amqps: Vec<SocketAddr>,
+}
+
+impl Shared {
+    /// Listens where AMQP clients connect.
+    pub(super) async fn listen(
+        self: &Arc<Self>,
+        config: &Config,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<Listening, StartError> {
+        let mut listening = Listening::default();
+        for address in &config.amqp {
+            let listener = bind(*address, "listen").await?;
+            listening.amqp.push(listener.local_addr().map_err(|error| StartError(error.to_string()))?);
+            self.spawn(accept(listener, self.clone(), stopped.clone(), serve));
+        }
+        #[cfg(feature = "tls")]
+        if !config.amqps.is_empty() {
+            listening.amqps = super::tls::listen(&config.amqps, &config.tls, self, stopped).await?;
+        }
+        Ok(listening)
+    }
+}
+
+/// Accepts connections until the broker ends, and has each of them served.
+pub(super) async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut stopped: watch::Receiver<bool>,
+    serve: impl Fn(TcpStream, Addresses, &Arc<Shared>),
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stopped.wait_for(|&stopped| stopped) => return,
         };
         match accepted {
-            Ok((stream, address)) => serve(stream, address, &shared),
+            Ok((stream, address)) => {
+                // Output is written in bursts, so there is nothing to gain from waiting for more.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY");
+                }
+                // A socket that has no address any more is gone.
+                if let Ok(local) = stream.local_addr() {
+                    serve(stream, Addresses { peer: address, local }, &shared);
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -50,13 +95,8 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopp
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
-    // Output is written in bursts, so there is nothing to gain from waiting for more.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
-    }
-    // A socket that has no address any more is gone.
-    let Ok(local) = stream.local_addr() else { return };
+/// Serves a connection as it is.
+pub(super) fn serve(stream: TcpStream, addresses: Addresses, shared: &Arc<Shared>) {
     let (source, sink) = stream.into_split();
-    shared.serve(source, sink, Peer::over_tcp(Addresses { peer: address, local }));
+    shared.serve(source, sink, Peer::over_tcp(addresses), shared.clock.now());
 }

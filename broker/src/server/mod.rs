@@ -14,6 +14,8 @@ mod recording;
 mod source;
 mod space;
 mod timers;
+#[cfg(feature = "tls")]
+mod tls;
 mod views;
 mod waiting;
 
@@ -34,14 +36,16 @@ use crate::connection::{self, Connection, Peer};
 use crate::failure::Hard;
 use crate::node::Node;
 use crate::queue::Mailbox;
+use crate::time::Moment;
 
 use clock::Clock;
 use driver::Driver;
 pub use faults::Faults;
 #[cfg(feature = "management")]
 pub use http::DefinitionsError;
+use listener::Listening;
 pub use recording::{RecordedPublish, Recording};
-use source::{InProcess, Source};
+use source::{ReadAhead, Source};
 pub use views::{BindingView, ConnectionView, DestinationKind, ExchangeView, MessageView, QueueFigures, QueueView};
 pub use waiting::TimedOut;
 
@@ -63,7 +67,7 @@ const IN_PROCESS_BYTES: usize = 256 << 10;
 /// ```
 pub struct Broker {
     shared: Arc<Shared>,
-    addresses: Vec<SocketAddr>,
+    listening: Listening,
     url: Option<String>,
     #[cfg(feature = "management")]
     http: Option<SocketAddr>,
@@ -195,21 +199,16 @@ impl Broker {
         #[cfg(feature = "management")]
         shared.load_definitions(&config)?;
         shared.node.has_begun();
-        let mut addresses = vec![];
-        for address in &config.amqp {
-            let listener = listener::bind(*address, "listen").await?;
-            addresses.push(listener.local_addr().map_err(|e| StartError(e.to_string()))?);
-            shared.spawn(listener::accept(listener, shared.clone(), stopped.clone()));
-        }
-        let url = addresses.first().map(|address| url_of(*address, &config));
+        let listening = shared.listen(&config, &stopped).await?;
+        let url = listening.amqp.first().map(|address| url_of("amqp", *address, &config));
         #[cfg(feature = "management")]
         let http = match config.http {
-            Some(address) => Some(shared.serve_http(address, &addresses, stopped).await?),
+            Some(address) => Some(shared.serve_http(address, &listening, stopped).await?),
             None => None,
         };
         Ok(Broker {
             shared,
-            addresses,
+            listening,
             url,
             #[cfg(feature = "management")]
             http,
@@ -221,7 +220,13 @@ impl Broker {
 
     /// Where AMQP clients connect, with the real ports.
     pub fn amqp_addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.listening.amqp
+    }
+
+    /// Where AMQP clients connect that speak TLS, with the real ports.
+    #[cfg(feature = "tls")]
+    pub fn amqps_addresses(&self) -> &[SocketAddr] {
+        &self.listening.amqps
     }
 
     /// The URL for clients, with the default user and virtual host; none if the broker listens nowhere.
@@ -261,9 +266,9 @@ impl Broker {
     pub fn connect(&self) -> DuplexStream {
         let (client, server) = tokio::io::duplex(IN_PROCESS_BYTES);
         let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
-        let peer = Peer { name: format!("in process {number}").into(), loopback: true, addresses: None };
+        let peer = Peer::in_process(&format!("in process {number}"));
         let (source, sink) = tokio::io::split(server);
-        self.shared.serve(InProcess::new(source), sink, peer);
+        self.shared.serve(ReadAhead::new(source), sink, peer, self.shared.clock.now());
         client
     }
 
@@ -305,7 +310,7 @@ impl Drop for Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("amqp", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("Broker").field("amqp", &self.listening.amqp).finish_non_exhaustive()
     }
 }
 
@@ -319,14 +324,20 @@ impl Shared {
         });
     }
 
-    /// Serves a connection in a task of its own.
-    fn serve(self: &Arc<Self>, source: impl Source, sink: impl AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    /// Serves a connection in a task of its own; it counts from `begin` on.
+    fn serve(
+        self: &Arc<Self>,
+        source: impl Source,
+        sink: impl AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        begin: Moment,
+    ) {
         if self.node.switches.refuses_connections() {
             return;
         }
         // Nobody is let in any more once the broker ends.
         let Some(alive) = self.alive.lock().clone() else { return };
-        let connection = Connection::new(self.node.clone(), peer, self.clock.now());
+        let connection = Connection::new(self.node.clone(), peer, begin);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         self.connections.lock().insert(number, connection.mailbox().clone());
         let shared = self.clone();
@@ -361,10 +372,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, address.port())
 }
 
-fn url_of(address: SocketAddr, config: &Config) -> String {
+fn url_of(scheme: &str, address: SocketAddr, config: &Config) -> String {
     let authority = reachable(address);
     let (user, password) = (escape(&config.default_user), escape(config.default_password.reveal()));
-    format!("amqp://{user}:{password}@{authority}/{}", escape(&config.default_vhost))
+    format!("{scheme}://{user}:{password}@{authority}/{}", escape(&config.default_vhost))
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986).

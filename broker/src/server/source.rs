@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream, Interest, ReadBuf, ReadHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf, ReadHalf};
 use tokio::net::tcp::OwnedReadHalf;
 
 /// Bytes that are read ahead from a stream that does not tell otherwise whether its other end is there.
@@ -32,19 +32,20 @@ impl Source for OwnedReadHalf {
     }
 }
 
-/// A stream within the process. Only reading shows that its other end was dropped, so some of it is read and kept.
-pub(super) struct InProcess {
-    half: ReadHalf<DuplexStream>,
+/// A stream within the process, or one that is encrypted. Only reading shows that its other end is gone, so some of it is read
+/// and kept.
+pub(super) struct ReadAhead<S> {
+    half: ReadHalf<S>,
     ahead: Vec<u8>,
 }
 
-impl InProcess {
-    pub(super) fn new(half: ReadHalf<DuplexStream>) -> Self {
-        InProcess { half, ahead: vec![] }
+impl<S> ReadAhead<S> {
+    pub(super) fn new(half: ReadHalf<S>) -> Self {
+        ReadAhead { half, ahead: vec![] }
     }
 }
 
-impl Source for InProcess {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Source for ReadAhead<S> {
     async fn gone(&mut self) {
         while self.ahead.len() < AHEAD_BYTES_MAX {
             let room = AHEAD_BYTES_MAX - self.ahead.len();
@@ -57,7 +58,7 @@ impl Source for InProcess {
     }
 }
 
-impl AsyncRead for InProcess {
+impl<S: AsyncRead> AsyncRead for ReadAhead<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
             return Pin::new(&mut self.half).poll_read(cx, space);
@@ -74,13 +75,13 @@ impl AsyncRead for InProcess {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncWriteExt, DuplexStream};
 
     use super::*;
 
-    fn pair() -> (DuplexStream, InProcess) {
+    fn pair() -> (DuplexStream, ReadAhead<DuplexStream>) {
         let (client, server) = tokio::io::duplex(2 * AHEAD_BYTES_MAX);
-        (client, InProcess::new(tokio::io::split(server).0))
+        (client, ReadAhead::new(tokio::io::split(server).0))
     }
 
     #[tokio::test]

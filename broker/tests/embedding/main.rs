@@ -6,6 +6,8 @@ mod clock;
 mod faults;
 mod peer;
 mod recording;
+#[cfg(feature = "tls")]
+mod tls;
 mod views;
 
 use leveret::{Broker, Config};

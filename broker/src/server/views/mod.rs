@@ -69,6 +69,8 @@ pub struct ConnectionView {
     pub vhost: String,
     /// How many channels it has.
     pub channels: usize,
+    /// What it is encrypted with: `tlsv1.3` or `tlsv1.2`; none without TLS.
+    pub tls: Option<&'static str>,
 }
 
 impl Broker {
@@ -167,6 +169,7 @@ impl ConnectionView {
             user: facts.user.to_string(),
             vhost: facts.vhost.to_string(),
             channels: connection.channel_count(),
+            tls: facts.tls.map(|tls| tls.protocol),
         }
     }
 }
