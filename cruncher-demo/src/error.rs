@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 /// Something that ends a service. What is wrong with a single file or message never does.
 #[derive(Debug)]
@@ -24,6 +25,13 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// The page cannot be served there.
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// The arguments make no sense together.
     Usage(String),
     /// The embedded broker did not start or end properly.
@@ -39,6 +47,7 @@ impl fmt::Display for Error {
             Error::Connect { address, source } => write!(f, "no broker at {address}: {source}"),
             Error::NotTaken(what) => write!(f, "the broker did not take {what}"),
             Error::File { what, source } => write!(f, "cannot {what}: {source}"),
+            Error::Listen { address, source } => write!(f, "cannot listen at {address}: {source}"),
             Error::Usage(text) => f.write_str(text),
             Error::Embedded(text) => write!(f, "embedded broker: {text}"),
             Error::Unfinished(text) => write!(f, "not finished: {text}"),
@@ -50,7 +59,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Broker(source) | Error::Connect { source, .. } => Some(source),
-            Error::File { source, .. } => Some(source),
+            Error::File { source, .. } | Error::Listen { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -11,6 +11,11 @@ const LETTERS: [(&str, &str); 5] = [
     ("notice.txt", include_str!("../letters/notice.txt")),
 ];
 
+/// File name and text of each letter.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    LETTERS.into_iter()
+}
+
 /// Writes the letters into `folder` and gives their paths.
 ///
 /// # Errors

@@ -18,3 +18,4 @@ pub mod stop;
 pub mod tally;
 pub mod topology;
 pub mod up;
+pub mod web;

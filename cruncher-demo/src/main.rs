@@ -11,7 +11,7 @@ use cruncher_demo::status::{Alone, Status};
 use cruncher_demo::stop::Stop;
 use cruncher_demo::tally::Tally;
 use cruncher_demo::topology::{self, DOMAIN};
-use cruncher_demo::{prompt, up};
+use cruncher_demo::{prompt, up, web};
 use lettre::message::Mailbox;
 use leveret_client::{Channel, Connection};
 use std::net::SocketAddr;
@@ -40,6 +40,8 @@ enum Service {
     Spam(Spam),
     /// Run a broker and all services in one program
     Up(Up),
+    /// Serve a page to paste letters into and watch the services work, with a broker and all services
+    Web(Web),
 }
 
 #[derive(Args)]
@@ -145,6 +147,28 @@ struct Up {
     patience: u64,
 }
 
+#[derive(Args)]
+struct Web {
+    /// Where the page is served; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Use this broker instead of starting one
+    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
+    url: Option<String>,
+    /// Where the broker that is started listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    broker_listen: SocketAddr,
+    /// Run no crunchers and spammers here: they run elsewhere, over the same broker
+    #[arg(long)]
+    only_page: bool,
+    /// The domain whose addresses are warned
+    #[arg(long, default_value = DOMAIN)]
+    domain: String,
+    /// Where the warnings are written; without it, a new folder among the temporary ones
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let screen = Screen::new();
@@ -155,6 +179,7 @@ async fn main() -> ExitCode {
         Service::Status(arguments) => status_service(arguments, &screen, stop).await,
         Service::Spam(arguments) => spam_service(arguments, &screen, stop).await,
         Service::Up(arguments) => up_service(arguments, &screen, stop).await,
+        Service::Web(arguments) => web_service(arguments, &screen, stop).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -213,6 +238,11 @@ async fn up_service(arguments: Up, screen: &Screen, stop: Stop) -> Result<(), Er
     let Up { files, once, json, url, listen, domain, out, patience } = arguments;
     let patience = Duration::from_secs(patience);
     up::run(&up::Settings { url, listen, files, domain, out, once, json, patience }, screen, stop).await
+}
+
+async fn web_service(arguments: Web, screen: &Screen, stop: Stop) -> Result<(), Error> {
+    let Web { listen, url, broker_listen, only_page, domain, out } = arguments;
+    web::run(&web::Settings { listen, url, broker_listen, domain, out, only_page }, screen, stop).await
 }
 
 fn local_part(text: &str) -> Result<String, String> {

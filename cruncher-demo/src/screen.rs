@@ -11,22 +11,31 @@ use std::time::Duration;
 pub struct Screen {
     bars: Option<MultiProgress>,
     silent: bool,
+    remarks_only: bool,
 }
 
 impl Screen {
     /// A screen with bars if standard error is a terminal.
     pub fn new() -> Screen {
-        Screen { bars: std::io::stderr().is_terminal().then(MultiProgress::new), silent: false }
+        Screen { bars: std::io::stderr().is_terminal().then(MultiProgress::new), ..Screen::default() }
     }
 
     /// A screen that shows nothing.
     pub fn silent() -> Screen {
-        Screen { bars: None, silent: true }
+        Screen { silent: true, ..Screen::default() }
+    }
+
+    /// The same screen without the results of services, for a program that shows them in another way.
+    #[must_use]
+    pub fn remarks_only(&self) -> Screen {
+        Screen { remarks_only: true, ..self.clone() }
     }
 
     /// A result: one line on standard output.
     pub fn line(&self, text: &str) {
-        self.write(text, std::io::stdout);
+        if !self.remarks_only {
+            self.write(text, std::io::stdout);
+        }
     }
 
     /// A remark: one line on standard error.

@@ -1,7 +1,7 @@
 //! What the status service knows: every address ever seen, who found it, and which are new in the watched domain.
 //! Pure: results in, news out.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fmt;
 
 /// How many addresses are remembered. Above it, further ones are counted as dropped.
@@ -14,6 +14,8 @@ pub struct Tally {
     seen: HashSet<String>,
     by_cruncher: BTreeMap<String, HashSet<String>>,
     new_in_domain: BTreeSet<String>,
+    latest: Vec<String>,
+    unasked: VecDeque<News>,
     results: u64,
     dropped: u64,
     addresses_max: usize,
@@ -36,6 +38,8 @@ impl Tally {
             seen: HashSet::new(),
             by_cruncher: BTreeMap::new(),
             new_in_domain: BTreeSet::new(),
+            latest: Vec::new(),
+            unasked: VecDeque::new(),
             results: 0,
             dropped: 0,
             addresses_max: ADDRESSES_MAX,
@@ -45,6 +49,7 @@ impl Tally {
     /// Takes one result in and gives what is new in the watched domain. What is no address is ignored.
     pub fn record(&mut self, cruncher: &str, found: &[String]) -> Vec<News> {
         self.results += 1;
+        self.latest.clear();
         let known = self.by_cruncher.contains_key(cruncher) || self.by_cruncher.len() < CRUNCHERS_MAX;
         let cruncher = if known { cruncher } else { "others" };
         let own = self.by_cruncher.entry(cruncher.to_owned()).or_default();
@@ -58,12 +63,33 @@ impl Tally {
             }
             own.insert(key.clone());
             let domain = domain.to_lowercase();
-            if self.seen.insert(key) && domain == self.domain {
+            if !self.seen.insert(key) {
+                continue;
+            }
+            self.latest.push(address.clone());
+            if domain == self.domain {
                 self.new_in_domain.insert(local_part.to_owned());
                 news.push(News { local_part: local_part.to_owned(), domain });
             }
         }
+        self.unasked.extend(news.iter().cloned());
         news
+    }
+
+    /// What the last result brought that nobody had found before.
+    pub fn latest(&self) -> &[String] {
+        &self.latest
+    }
+
+    /// The oldest news that nobody has been asked yet to warn. It stays until `asked`, so that a broker that goes away
+    /// in between loses no warning.
+    pub fn unasked(&self) -> Option<&News> {
+        self.unasked.front()
+    }
+
+    /// The oldest unasked news is dealt with.
+    pub fn asked(&mut self) {
+        self.unasked.pop_front();
     }
 
     /// The watched domain, lower-cased.
@@ -79,6 +105,11 @@ impl Tally {
     /// How many different addresses `cruncher` found.
     pub fn found_by(&self, cruncher: &str) -> usize {
         self.by_cruncher.get(cruncher).map_or(0, HashSet::len)
+    }
+
+    /// Every cruncher's name, and how many different addresses it found.
+    pub fn crunchers(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.by_cruncher.iter().map(|(name, found)| (name.as_str(), found.len()))
     }
 
     /// The local parts seen in the watched domain, sorted.
@@ -133,6 +164,21 @@ mod tests {
         assert_eq!(local_parts(&tally.record("fast", &list(&["ann@apple.com", "ann@apple.com"]))), ["ann"]);
         assert!(tally.record("slow", &list(&["ann@apple.com"])).is_empty());
         assert_eq!((tally.addresses(), tally.found_by("fast"), tally.found_by("slow")), (1, 1, 1));
+    }
+
+    #[test]
+    fn news_stays_until_somebody_was_asked() {
+        let mut tally = Tally::new("apple.com");
+        tally.record("fast", &list(&["ann@apple.com", "bob@apple.com", "carl@orchard.org"]));
+        assert_eq!(tally.latest(), ["ann@apple.com", "bob@apple.com", "carl@orchard.org"]);
+        tally.asked();
+        tally.record("fast", &list(&["ann@apple.com", "dora@apple.com"]));
+        assert_eq!(tally.latest(), ["dora@apple.com"]);
+        for local_part in ["bob", "dora"] {
+            assert_eq!(tally.unasked().unwrap().local_part, local_part);
+            tally.asked();
+        }
+        assert_eq!(tally.unasked(), None);
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub fn spam_queue(local_part: &str) -> String {
 }
 
 /// `url` as it may be shown.
-fn without_login(url: &str) -> String {
+pub(crate) fn without_login(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("amqp", url));
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(authority_end).unwrap_or((rest, ""));

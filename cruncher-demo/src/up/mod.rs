@@ -1,6 +1,6 @@
 //! `up`: all services in one program, over a broker of its own or a given one.
 
-mod embedded;
+pub(crate) mod embedded;
 mod run;
 mod services;
 mod spammers;

@@ -1,0 +1,215 @@
+//! `web`: the email cruncher in the browser. Prompt and status service are the page's; crunchers and spammers run here
+//! too, or elsewhere over the same broker, which may come and go.
+//!
+//! ```text
+//! browser -- POST /letters/NAME --> http --> uploads --> session (prompt, crunchers, status, spammers) <--> broker
+//!         <-- GET /events --------- http <-- feed <-- board <------|
+//! ```
+
+mod board;
+mod feed;
+mod http;
+mod rows;
+mod server;
+mod session;
+mod spammers;
+mod text;
+mod uploads;
+
+use crate::error::Error;
+use crate::mail::{Post, SENDER};
+use crate::screen::Screen;
+use crate::spam::{ATTEMPTS, Warnings};
+use crate::stop::Stop;
+use crate::tally::Tally;
+use crate::topology::without_login;
+use crate::up::embedded::Embedded;
+use board::Board;
+use feed::Feed;
+use http::LETTER_BYTES_MAX;
+use rows::{Broker, Fixed, Link};
+use session::{Crew, Session, connected};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use uploads::Uploads;
+
+/// The pause before a lost broker is tried again; it doubles with each try.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What `web` is asked to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the page is served; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The broker; without one, a broker is started.
+    pub url: Option<String>,
+    /// Where a broker that is started listens.
+    pub broker_listen: SocketAddr,
+    /// The domain whose addresses are warned.
+    pub domain: String,
+    /// Where the warnings go; without it, a new folder under the system's temporary one.
+    pub out: Option<PathBuf>,
+    /// Run no crunchers and spammers: they run elsewhere.
+    pub only_page: bool,
+}
+
+/// The page, ready to be opened.
+pub struct Web {
+    listener: TcpListener,
+    address: SocketAddr,
+    embedded: Option<Embedded>,
+    crew: Crew,
+    first: Option<Session>,
+}
+
+/// Serves the page until `stop`, and says on standard output where it can be opened.
+///
+/// # Errors
+/// When the page cannot be served, or the broker will not have it.
+pub async fn run(settings: &Settings, screen: &Screen, stop: Stop) -> Result<(), Error> {
+    let web = Web::start(settings, screen).await?;
+    screen.line(&format!("open {}", web.url()));
+    web.serve(stop).await
+}
+
+impl Web {
+    /// Gets all ready. A broker that is away for now is waited for later.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub async fn start(settings: &Settings, screen: &Screen) -> Result<Web, Error> {
+        let address = settings.listen;
+        let cannot = |source| Error::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let embedded = match settings.url {
+            Some(_) => None,
+            None => Some(Embedded::start(settings.broker_listen).await?),
+        };
+        let own_url = embedded.as_ref().map(Embedded::url);
+        if let Some(url) = own_url {
+            screen.note(&format!("web: broker at {url}"));
+        }
+        let url = own_url.or(settings.url.as_deref()).unwrap_or_default().to_owned();
+        let crew = crew(settings, url, embedded.is_some(), screen)?;
+        if !address.ip().is_loopback() {
+            screen.note("web: whoever can reach this address can hand letters in and read what is found");
+        }
+        let first = match Session::start(&crew).await {
+            Ok(session) => Some(session),
+            Err(why) if may_pass(&why) => {
+                crew.screen.note(&format!("web: {why}; it is tried again"));
+                crew.feed.tell(|board| board.link(Link::Lost { why: why.to_string() }));
+                None
+            }
+            Err(why) => return Err(why),
+        };
+        Ok(Web { listener, address, embedded, crew, first })
+    }
+
+    /// Where the page can be opened on this machine.
+    pub fn url(&self) -> String {
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        format!("http://{}", SocketAddr::new(ip, self.address.port()))
+    }
+
+    /// Serves until `stop`.
+    ///
+    /// # Errors
+    /// When a service or the embedded broker does not end properly.
+    pub async fn serve(self, stop: Stop) -> Result<(), Error> {
+        let Web { listener, address, embedded, crew, first } = self;
+        let (feed, uploads) = (crew.feed.clone(), crew.uploads.clone());
+        let routes = http::routes(feed, uploads.clone(), address.ip().is_loopback(), stop.clone());
+        let screen = crew.screen.clone();
+        let (worked, ()) = tokio::join!(keep_up(crew, first, stop.clone()), server::run(listener, routes, stop));
+        if let Some((letters, folder)) = uploads.end() {
+            screen.note(&format!("web: {letters} letters are not crunched yet; they stay in {}", folder.display()));
+        }
+        let ended = match embedded {
+            Some(embedded) => embedded.shutdown().await,
+            None => Ok(()),
+        };
+        worked.and(ended)
+    }
+}
+
+fn crew(settings: &Settings, url: String, embedded: bool, screen: &Screen) -> Result<Crew, Error> {
+    let run = run_id();
+    let out = match &settings.out {
+        Some(out) => out.clone(),
+        None => {
+            let folder = tempfile::Builder::new().prefix("cruncher-warnings-").tempdir();
+            folder.map(TempDir::keep).map_err(|source| Error::File { what: "make a folder".to_owned(), source })?
+        }
+    };
+    let sender = SENDER.parse().map_err(|why| Error::Usage(format!("{SENDER}: {why}")))?;
+    let domain = settings.domain.to_lowercase();
+    let warnings = Warnings { domain: domain.clone(), sender, post: Post::folder(&out)?, attempts: ATTEMPTS };
+    let uploads = Arc::new(Uploads::new(&run)?);
+    let tally = Arc::new(Mutex::new(Tally::new(&domain)));
+    let (out, own_services) = (out.display().to_string(), !settings.only_page);
+    let fixed = Fixed { run, domain, out, own_services, letter_bytes_max: LETTER_BYTES_MAX };
+    let broker = Broker { link: Link::Connecting, address: without_login(&url), embedded, healed: 0 };
+    let feed = Arc::new(Feed::new(Board::new(fixed, broker)));
+    Ok(Crew { url, feed, uploads, tally, warnings, own_services, screen: screen.remarks_only() })
+}
+
+/// Works, one session after another, until `stop`.
+async fn keep_up(crew: Crew, mut next: Option<Session>, mut stop: Stop) -> Result<(), Error> {
+    let mut pause = PAUSE;
+    loop {
+        let worked = match next.take() {
+            Some(session) => Ok(session),
+            None => tokio::select! {
+                () = stop.asked() => return Ok(()),
+                started = Session::start(&crew) => started,
+            },
+        };
+        let lost = match worked {
+            Ok(session) => {
+                pause = PAUSE;
+                let link = connected(&session);
+                crew.feed.tell(|board| board.link(link));
+                match session.work(stop.clone()).await {
+                    Ok(()) => return Ok(()),
+                    Err(why) => {
+                        crew.screen.note(&format!("web: {why}; connecting again"));
+                        why
+                    }
+                }
+            }
+            Err(why) => why,
+        };
+        crew.feed.tell(|board| board.link(Link::Lost { why: lost.to_string() }));
+        tokio::select! {
+            () = stop.asked() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Is this something that waiting may help against?
+fn may_pass(why: &Error) -> bool {
+    match why {
+        Error::Connect { source, .. } | Error::Broker(source) => source.is_retryable(),
+        _ => false,
+    }
+}
+
+/// A name that no other run has: what time it is, and which process.
+fn run_id() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("web-{:x}-{:x}", now.as_nanos(), std::process::id())
+}
