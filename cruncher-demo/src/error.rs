@@ -47,7 +47,7 @@ impl fmt::Display for Error {
             Error::Connect { address, source } => write!(f, "no broker at {address}: {source}"),
             Error::NotTaken(what) => write!(f, "the broker did not take {what}"),
             Error::File { what, source } => write!(f, "cannot {what}: {source}"),
-            Error::Listen { address, source } => write!(f, "cannot listen at {address}: {source}"),
+            Error::Listen { address, source } => write!(f, "cannot listen at {address}: {source} (--listen)"),
             Error::Usage(text) => f.write_str(text),
             Error::Embedded(text) => write!(f, "embedded broker: {text}"),
             Error::Unfinished(text) => write!(f, "not finished: {text}"),

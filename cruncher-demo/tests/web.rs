@@ -78,7 +78,8 @@ async fn a_letter_that_is_handed_in_shows_on_every_page() {
     }
     let late = Browser::open(&served.url).await;
     for browser in [&one, &two, &late] {
-        let totals = json!({"addresses": 3, "in_domain": 2, "warned": 2, "by_cruncher": {"fast": 3, "slow": 3}});
+        let totals =
+            json!({"addresses": 3, "in_domain": 2, "asked": 2, "warned": 2, "by_cruncher": {"fast": 3, "slow": 3}});
         assert_eq!(browser.shown["totals"], totals);
         assert_eq!(browser.each("letters", "name"), ["a letter/<script>.txt"]);
         assert_eq!(browser.each("addresses", "address"), ["ann@apple.com", "bob@apple.com", "carl@orchard.org"]);
@@ -189,7 +190,8 @@ async fn a_broker_that_is_restarted_loses_nothing_and_nothing_counts_twice() {
     let broker = Broker::start(config(address)).await.unwrap();
     page.until("the second letter", |page| page.broker() == "connected" && page.is_done(2) && page.warned() == 3).await;
     assert_eq!(page.shown["broker"]["healed"], 1);
-    let totals = json!({"addresses": 5, "in_domain": 3, "warned": 3, "by_cruncher": {"fast": 5, "slow": 5}});
+    let totals =
+        json!({"addresses": 5, "in_domain": 3, "asked": 3, "warned": 3, "by_cruncher": {"fast": 5, "slow": 5}});
     assert_eq!(page.shown["totals"], totals);
     assert_eq!(mails(served.out.path()), ["ann@apple.com.eml", "bob@apple.com.eml", "dora@apple.com.eml"]);
     served.end().await;
@@ -285,6 +287,9 @@ async fn a_broker_that_will_not_have_it_is_one_sentence() {
         let why = started.err().unwrap().to_string();
         assert!(why.starts_with("no broker at ") && !why.contains("wrong"), "{why}");
     }
+    let taken = Settings { listen: address, ..settings(None, false, out.path().to_owned()) };
+    let why = Web::start(&taken, &Screen::silent()).await.err().unwrap().to_string();
+    assert!(why.starts_with(&format!("cannot listen at {address}: ")), "{why}");
     broker.shutdown().await.unwrap();
 }
 

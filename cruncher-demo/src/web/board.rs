@@ -7,6 +7,7 @@ use crate::screen::printable;
 use crate::status::Asked;
 use crate::tally::{News, Tally};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::Path;
 use std::time::Instant;
 
 /// How many letters, addresses and warnings are shown; older ones are only counted.
@@ -193,7 +194,8 @@ impl Board {
                 return None;
             }
             let row = self.next_row();
-            let name = shown(result.file.as_deref().unwrap_or("a letter from elsewhere"));
+            let name = result.file.as_deref().and_then(|file| Path::new(file).file_name()?.to_str());
+            let name = shown(name.unwrap_or("a letter"));
             let finds = BTreeMap::new();
             self.add_letter(Letter { row, key: key.to_owned(), name, bytes: None, sent: true, sent_at: None, finds });
         }
@@ -233,6 +235,7 @@ impl Board {
         if before.as_ref().is_some_and(|before| before.progress >= progress) {
             return None;
         }
+        let was_asked = before.as_ref().is_some_and(|before| before.progress >= Progress::Queued);
         let row = match before {
             Some(before) => before.row,
             None => {
@@ -240,6 +243,7 @@ impl Board {
                 self.next_row()
             }
         };
+        self.totals.asked += usize::from(progress >= Progress::Queued && !was_asked);
         self.totals.warned += usize::from(progress == Progress::Written);
         let address = shown(&format!("{local_part}@{}", self.fixed.domain));
         self.warnings.insert(local_part.to_owned(), Warning { row, address, progress });
@@ -271,13 +275,8 @@ mod tests {
 
     fn board() -> Board {
         let texts = || String::from("x");
-        let fixed = Fixed {
-            run: "run".into(),
-            domain: "apple.com".into(),
-            out: texts(),
-            own_services: true,
-            letter_bytes_max: 1,
-        };
+        let fixed =
+            Fixed { run: "run".into(), domain: "apple.com".into(), out: None, own_services: true, letter_bytes_max: 1 };
         Board::new(fixed, Broker { link: Link::Connecting, address: texts(), embedded: false, healed: 0 })
     }
 
@@ -285,7 +284,7 @@ mod tests {
         let addresses = addresses.iter().map(|&address| address.to_owned()).collect();
         CruncherResult {
             cruncher: cruncher.into(),
-            file: Some("a.txt".into()),
+            file: Some("/letters/a.txt".into()),
             label: label.map(str::to_owned),
             addresses,
         }
@@ -316,7 +315,7 @@ mod tests {
         let find = json!({"count": 2, "millis": 7, "addresses": ["ann@apple.com", "bob@pears.net"]});
         assert_eq!(letter["finds"], json!({"fast": find}));
         assert_eq!(change["addresses"][0]["found_by"], json!(["fast"]));
-        let totals = json!({"addresses": 2, "in_domain": 1, "warned": 0, "by_cruncher": {"fast": 2}});
+        let totals = json!({"addresses": 2, "in_domain": 1, "asked": 0, "warned": 0, "by_cruncher": {"fast": 2}});
         assert_eq!(change["totals"], totals);
 
         let slow = result("slow", Some("run/1"), &["Ann@apple.com", "carl@pears.net"]);
@@ -339,7 +338,7 @@ mod tests {
         let news = News { local_part: "ann".into(), domain: "apple.com".into() };
         assert!(board.ended("ann", true).is_some() && board.ended("ann", true).is_none());
         assert!(board.asked(&news, Asked::Queued).is_none());
-        assert_eq!(board.totals.warned, 1);
+        assert_eq!((board.totals.asked, board.totals.warned), (1, 1));
         assert!(board.unwarned().is_empty());
     }
 

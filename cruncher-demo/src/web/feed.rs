@@ -93,8 +93,8 @@ mod tests {
     use serde_json::Value;
 
     fn feed() -> Arc<Feed> {
-        let (run, domain, out) = (String::new(), String::new(), String::new());
-        let fixed = Fixed { run, domain, out, own_services: true, letter_bytes_max: 1 };
+        let (run, domain) = (String::new(), String::new());
+        let fixed = Fixed { run, domain, out: None, own_services: true, letter_bytes_max: 1 };
         let broker = Broker { link: Link::Connecting, address: String::new(), embedded: false, healed: 0 };
         Arc::new(Feed::new(Board::new(fixed, broker)))
     }

@@ -145,9 +145,10 @@ impl Web {
 }
 
 fn crew(settings: &Settings, url: String, embedded: bool, screen: &Screen) -> Result<Crew, Error> {
-    let run = run_id();
+    let (run, own_services) = (run_id(), !settings.only_page);
     let out = match &settings.out {
         Some(out) => out.clone(),
+        None if !own_services => std::env::temp_dir(),
         None => {
             let folder = tempfile::Builder::new().prefix("cruncher-warnings-").tempdir();
             folder.map(TempDir::keep).map_err(|source| Error::File { what: "make a folder".to_owned(), source })?
@@ -158,7 +159,7 @@ fn crew(settings: &Settings, url: String, embedded: bool, screen: &Screen) -> Re
     let warnings = Warnings { domain: domain.clone(), sender, post: Post::folder(&out)?, attempts: ATTEMPTS };
     let uploads = Arc::new(Uploads::new(&run)?);
     let tally = Arc::new(Mutex::new(Tally::new(&domain)));
-    let (out, own_services) = (out.display().to_string(), !settings.only_page);
+    let out = own_services.then(|| out.display().to_string());
     let fixed = Fixed { run, domain, out, own_services, letter_bytes_max: LETTER_BYTES_MAX };
     let broker = Broker { link: Link::Connecting, address: without_login(&url), embedded, healed: 0 };
     let feed = Arc::new(Feed::new(Board::new(fixed, broker)));
@@ -177,21 +178,27 @@ async fn keep_up(crew: Crew, mut next: Option<Session>, mut stop: Stop) -> Resul
             },
         };
         let lost = match worked {
-            Ok(session) => {
+            Ok(mut session) => {
                 pause = PAUSE;
                 let link = connected(&session);
                 crew.feed.tell(|board| board.link(link));
-                match session.work(stop.clone()).await {
-                    Ok(()) => return Ok(()),
-                    Err(why) => {
-                        crew.screen.note(&format!("web: {why}; connecting again"));
-                        why
-                    }
+                let failure = session.failure(stop.clone()).await;
+                if let Some(why) = &failure {
+                    crew.screen.note(&format!("web: {why}; connecting again"));
+                    crew.feed.tell(|board| board.link(Link::Lost { why: why.to_string() }));
+                }
+                // What is in hand may take a while.
+                let ended = session.end().await;
+                match failure {
+                    Some(_) => None,
+                    None => return ended,
                 }
             }
-            Err(why) => why,
+            Err(why) => Some(why),
         };
-        crew.feed.tell(|board| board.link(Link::Lost { why: lost.to_string() }));
+        if let Some(why) = lost {
+            crew.feed.tell(|board| board.link(Link::Lost { why: why.to_string() }));
+        }
         tokio::select! {
             () = stop.asked() => return Ok(()),
             () = tokio::time::sleep(pause) => {}

@@ -11,8 +11,8 @@ pub(super) struct Fixed {
     pub(super) run: String,
     /// The domain whose addresses are warned.
     pub(super) domain: String,
-    /// Where the warnings are written.
-    pub(super) out: String,
+    /// Where the warnings are written, if they are written here.
+    pub(super) out: Option<String>,
     /// Do crunchers and spammers run in this program?
     pub(super) own_services: bool,
     /// Largest letter that is taken.
@@ -57,6 +57,8 @@ pub(super) struct Broker {
 pub(super) struct Totals {
     pub(super) addresses: usize,
     pub(super) in_domain: usize,
+    /// How many warnings a queue took.
+    pub(super) asked: usize,
     pub(super) warned: usize,
     pub(super) by_cruncher: BTreeMap<String, usize>,
 }

@@ -128,20 +128,24 @@ impl Session {
         format!("{} {}", text("product"), text("version")).trim().to_owned()
     }
 
-    /// Works until `stop`, or until a service fails.
+    /// Waits until a service fails; none when it is `stop` that comes.
+    pub(super) async fn failure(&mut self, mut stop: Stop) -> Option<Error> {
+        tokio::select! {
+            biased;
+            () = stop.asked() => None,
+            Some(ended) = self.tasks.join_next() => Some(match ended {
+                Ok(Err(why)) => why,
+                Ok(Ok(())) => Error::Unfinished("a service ended too early".to_owned()),
+                Err(why) => Error::Unfinished(format!("a service broke: {why}")),
+            }),
+        }
+    }
+
+    /// Ends all services after what they have in hand.
     ///
     /// # Errors
-    /// Why it did.
-    pub(super) async fn work(mut self, mut stop: Stop) -> Result<(), Error> {
-        let worked = tokio::select! {
-            biased;
-            () = stop.asked() => Ok(()),
-            Some(ended) = self.tasks.join_next() => match ended {
-                Ok(Err(why)) => Err(why),
-                Ok(Ok(())) => Err(Error::Unfinished("a service ended too early".to_owned())),
-                Err(why) => Err(Error::Unfinished(format!("a service broke: {why}"))),
-            },
-        };
+    /// When one does not end in time.
+    pub(super) async fn end(mut self) -> Result<(), Error> {
         self.stopper.stop();
         let all = async {
             while self.tasks.join_next().await.is_some() {}
@@ -150,10 +154,8 @@ impl Session {
                 let _ = connection.close().await;
             }
         };
-        if tokio::time::timeout(END_TIMEOUT, all).await.is_err() && worked.is_ok() {
-            return Err(Error::Unfinished("a service did not end in time".to_owned()));
-        }
-        worked
+        let in_time = tokio::time::timeout(END_TIMEOUT, all).await;
+        in_time.map_err(|_| Error::Unfinished("a service did not end in time".to_owned()))
     }
 }
 

@@ -1,21 +1,21 @@
 // The picture of exchanges, queues and services, once for wide and once for narrow windows, and the dots that travel in it.
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 104, HEIGHT = 52, DOTS_MAX = 60, TRAVEL_MS = 520;
+const WIDTH = 114, HEIGHT = 56, SLOTS = 7, DOTS_MAX = 60, TRAVEL_MS = 520;
 
-// name: [kind, first line, second line, place in the wide picture, place in the tall one]
+// name: [kind, first line, second line, what it does, place in the wide picture, place in the tall one]
 const NODES = {
-  page: ["service", "this page", "prompt", [60, 120], [190, 32]],
-  emails: ["exchange", "emails", "fanout", [190, 120], [190, 112]],
-  fastQueue: ["queue", "regex-cruncher", "", [325, 62], [98, 196]],
-  slowQueue: ["queue", "slow-cruncher", "", [325, 178], [282, 196]],
-  fast: ["service fast", "fast cruncher", "", [460, 62], [98, 282]],
-  slow: ["service slow", "slow cruncher", "", [460, 178], [282, 282]],
-  statusQueue: ["queue", "status", "", [592, 120], [190, 366]],
-  status: ["service", "status", "", [722, 120], [190, 448]],
-  spammer: ["exchange", "spammer", "direct", [852, 120], [190, 530]],
-  nameQueue: ["queue", "a queue each", "by local part", [982, 120], [190, 612]],
-  spam: ["service", "spammers", "", [1112, 120], [190, 694]],
+  page: ["service", "this page", "prompt", "publishes letters", [62, 108], [190, 32]],
+  emails: ["exchange", "emails", "fanout", "copies it to both", [200, 108], [190, 118]],
+  fastQueue: ["queue", "regex-cruncher", "", "", [338, 46], [98, 206]],
+  slowQueue: ["queue", "slow-cruncher", "", "", [338, 170], [282, 206]],
+  fast: ["service fast", "fast cruncher", "", "one pattern", [476, 46], [98, 294]],
+  slow: ["service slow", "slow cruncher", "", "decodes, checks", [476, 170], [282, 294]],
+  statusQueue: ["queue", "status", "", "", [614, 108], [190, 386]],
+  status: ["service", "status", "", "counts what is new", [752, 108], [190, 472]],
+  spammer: ["exchange", "spammer", "direct", "routes by name", [890, 108], [190, 558]],
+  nameQueue: ["queue", "ann, bob, \u2026", "a queue each", "", [1028, 108], [190, 644]],
+  spam: ["service", "spammers", "", "write the warnings", [1166, 108], [190, 730]],
 };
 const EDGES = [
   ["page", "emails"], ["emails", "fastQueue"], ["emails", "slowQueue"], ["fastQueue", "fast"], ["slowQueue", "slow"],
@@ -37,7 +37,7 @@ class Picture {
     this.edges = new Map();
     this.nodes = new Map();
     for (const [from, to] of EDGES) this.edge(from, to, NODES[from][place], NODES[to][place]);
-    for (const [node, parts] of Object.entries(NODES)) this.node(node, ...parts.slice(0, 3), parts[place]);
+    for (const [node, parts] of Object.entries(NODES)) this.node(node, ...parts.slice(0, 4), parts[place]);
   }
 
   edge(from, to, [x1, y1], [x2, y2]) {
@@ -58,20 +58,28 @@ class Picture {
     this.edges.set(`${from} ${to}`, draw("path", { class: "edge", d: path }, this.svg));
   }
 
-  node(name, kind, first, second, [x, y]) {
+  node(name, kind, first, second, does, [x, y]) {
     const group = draw("g", { class: kind }, this.svg);
-    const radius = kind === "exchange" ? HEIGHT / 2 : kind === "queue" ? 3 : 11;
+    const isQueue = kind === "queue";
+    const radius = kind === "exchange" ? HEIGHT / 2 : isQueue ? 4 : 12;
     draw("rect", { class: "shape", x: x - WIDTH / 2, y: y - HEIGHT / 2, width: WIDTH, height: HEIGHT, rx: radius }, group);
-    draw("text", { x, y: y - 4 }, group).textContent = first;
-    const line = draw("text", { x, y: y + 14, class: "second" }, group);
+    draw("text", { x, y: isQueue ? y - 9 : y - 3 }, group).textContent = first;
+    const line = draw("text", { x, y: isQueue ? y + 6 : y + 14, class: "second" }, group);
     line.textContent = second;
-    this.nodes.set(name, { group, line });
+    const slots = [];
+    for (let at = 0; isQueue && at < SLOTS; at++) {
+      slots.push(draw("rect", { class: "slot", x: x + (at - SLOTS / 2) * 13 + 1, y: y + 13, width: 11, height: 7, rx: 2 }, group));
+    }
+    const isBeside = this.tall && x === 190;
+    const place = isBeside ? { x: x + WIDTH / 2 + 10, y: y + 4, class: "does beside" } : { x, y: y + HEIGHT / 2 + 17, class: "does" };
+    if (isBeside || !this.tall) draw("text", place, group).textContent = does;
+    this.nodes.set(name, { group, line, slots });
   }
 }
 
 export class Flow {
   constructor(parent) {
-    this.pictures = [new Picture("wide", 3, [1172, 240]), new Picture("tall", 4, [380, 728])];
+    this.pictures = [new Picture("wide", 4, [1228, 224]), new Picture("tall", 5, [380, 764])];
     this.dots = 0;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.free = new Map();
@@ -84,6 +92,13 @@ export class Flow {
       const { group, line } = picture.nodes.get(node);
       if (line.textContent !== text) line.textContent = text;
       group.classList.toggle("alone", alone);
+    }
+  }
+
+  /** Shows how full a queue is. */
+  fill(node, messages) {
+    for (const picture of this.pictures) {
+      picture.nodes.get(node).slots.forEach((slot, at) => slot.classList.toggle("filled", at < messages));
     }
   }
 

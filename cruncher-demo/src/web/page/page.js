@@ -18,6 +18,12 @@ const size = (bytes) => (bytes === null ? "from elsewhere" : bytes < 1024 ? `${b
 const took = (millis) => (millis === null ? "" : millis < 1 ? " · under 1 ms" : millis < 10000 ? ` · ${millis} ms` : ` · ${(millis / 1000).toFixed(1)} s`);
 const cruncherClass = (name) => (name === "fast" || name === "slow" ? name : "other");
 
+/** An address, which breaks before its domain if it has to break. */
+function addressOf(address) {
+  const at = address.lastIndexOf("@");
+  return make("span", "address", address.slice(0, at), document.createElement("wbr"), address.slice(at));
+}
+
 /** A list of rows by number, newest first. */
 class Rows {
   constructor(id, render) {
@@ -86,7 +92,7 @@ function chipsOf(finds) {
 }
 
 const addresses = new Rows("addresses", ({ address, found_by }) =>
-  make("li", "pair", make("span", "address", address), make("span", "tags", ...found_by.map((name) => make("span", cruncherClass(name), name)))));
+  make("li", "pair", addressOf(address), make("span", "tags", ...[...found_by].sort().map((name) => make("span", cruncherClass(name), name)))));
 
 const PROGRESS = {
   queued: "the queue holds the warning",
@@ -96,7 +102,7 @@ const PROGRESS = {
   impossible: "cannot be warned",
 };
 const warnings = new Rows("warnings", ({ address, progress }) =>
-  make("li", progress, make("span", "address", address), make("span", "progress", PROGRESS[progress] ?? progress)));
+  make("li", progress, addressOf(address), make("span", "progress", PROGRESS[progress] ?? progress)));
 
 let fixed = {}, broker = {}, wasLost = false, bannerTimer;
 
@@ -116,7 +122,9 @@ function begin(now) {
   fixed = now;
   for (const rows of [letters, addresses, warnings]) rows.clear();
   for (const element of [part("domain"), ...document.querySelectorAll(".domain")]) element.textContent = fixed.domain;
-  part("out").textContent = fixed.out;
+  part("out").textContent = fixed.out ?? "";
+  part("writes").hidden = !fixed.own_services;
+  part("warned-label").textContent = fixed.own_services ? "warned" : "warnings handed on";
 }
 
 function showTotals(totals) {
@@ -128,18 +136,19 @@ function showTotals(totals) {
     total.classList.add("grown");
   }
   const [fast, slow] = [totals.by_cruncher.fast ?? 0, totals.by_cruncher.slow ?? 0];
-  for (const [id, count] of [["fast", fast], ["slow", slow], ["in-domain", totals.in_domain], ["warned", totals.warned]]) part(id).textContent = count;
+  for (const [id, count] of [["fast", fast], ["slow", slow], ["in-domain", totals.in_domain], ["warned", fixed.own_services ? totals.warned : totals.asked]]) part(id).textContent = count;
   flow.say("fast", `${fast} found`);
   flow.say("slow", `${slow} found`);
   flow.say("status", plural(totals.addresses, "address", "addresses"));
-  flow.say("spam", `${totals.warned} warned`);
+  flow.say("spam", fixed.own_services ? `${totals.warned} warned` : "elsewhere");
 }
 
 function showQueues(queues) {
   const nodes = { "regex-cruncher": "fastQueue", "slow-cruncher": "slowQueue", status: "statusQueue" };
-  for (const node of Object.values(nodes)) flow.say(node, "");
-  for (const { name, messages, consumers } of queues) {
-    if (nodes[name]) flow.say(nodes[name], consumers === 0 ? `${messages}, nobody reads` : `${messages} waiting`, consumers === 0);
+  for (const [name, node] of Object.entries(nodes)) {
+    const queue = queues.find((queue) => queue.name === name);
+    flow.say(node, queue ? `${queue.messages} waiting${queue.consumers === 0 ? ", no reader" : ""}` : "", queue?.consumers === 0);
+    flow.fill(node, queue?.messages ?? 0);
   }
   const others = queues.find(({ name }) => name === "status")?.consumers > 1;
   part("others").hidden = !others;
@@ -175,8 +184,8 @@ function showBroker({ state, product, why, blocked, address, embedded, healed })
   flow.away(state !== "connected");
   part("address").textContent = part("join").textContent = address;
   part("embedded").hidden = !embedded;
-  if (state === "lost") banner(`The broker at ${address} is away. What you hand in is kept and goes out when it is back. (${why})`);
-  else if (wasLost) banner("The broker is back. Nothing was lost, and nothing is counted twice.", true);
+  if (state === "lost") banner(`The broker at ${address} is away. What you hand in is kept and goes out when it is back.`, false, why);
+  else if (wasLost) banner("The broker is back. What waited goes out now, and nothing is counted twice.", true);
   wasLost = state === "lost";
 }
 
@@ -185,12 +194,12 @@ function pill(state, text) {
   part("broker-text").textContent = text;
 }
 
-function banner(text, isGood = false) {
+function banner(text, isGood = false, why = "") {
   const element = part("banner");
   clearTimeout(bannerTimer);
   element.hidden = text === "";
   element.classList.toggle("good", isGood);
-  if (element.textContent !== text) element.textContent = text;
+  if (element.textContent !== text + why) element.replaceChildren(text, ...(why ? [make("small", "", why)] : []));
   if (isGood) bannerTimer = setTimeout(() => banner(""), 8000);
 }
 
@@ -204,10 +213,11 @@ function announce(text) {
   }, 700);
 }
 
-let gone;
+let events, gone, leaving;
 /** Listens to the server. The browser comes back by itself after a break, except when it was turned away. */
 function listen() {
-  const events = new EventSource("/events");
+  events?.close();
+  events = new EventSource("/events");
   events.onmessage = ({ data }) => apply(JSON.parse(data));
   events.onopen = () => {
     clearTimeout(gone);
@@ -222,6 +232,13 @@ function listen() {
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
   };
 }
+
+// A browser has six connections for all its windows of one page, so one that nobody sees gives its own back after a while.
+addEventListener("visibilitychange", () => {
+  clearTimeout(leaving);
+  if (document.hidden) leaving = setTimeout(() => events.close(), 60_000);
+  else if (events.readyState === EventSource.CLOSED) listen();
+});
 
 function say(text, isBad = false) {
   part("said").textContent = text;
