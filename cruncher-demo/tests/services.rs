@@ -3,14 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cruncher_demo::crunch::{Cruncher, Kind};
+use cruncher_demo::error::Error;
 use cruncher_demo::mail::{Post, SENDER};
 use cruncher_demo::messages::{ATTEMPTS_HEADER, FILE_HEADER};
 use cruncher_demo::screen::Screen;
 use cruncher_demo::service::serve;
 use cruncher_demo::spam::{Ended, Spammer, Warnings};
-use cruncher_demo::status::{Alone, Status};
+use cruncher_demo::status::{Alone, Status, Surroundings};
 use cruncher_demo::stop::Stop;
-use cruncher_demo::tally::Tally;
+use cruncher_demo::tally::{News, Tally};
 use cruncher_demo::topology::{self, EMAILS, SPAMMER, STATUS};
 use leveret::{Broker, Config};
 use leveret_client::spec::TableBuf;
@@ -56,6 +57,45 @@ async fn a_bare_list_from_elsewhere_is_a_result() {
     assert_eq!((warning.body(), &*warning.exchange(), &*warning.routing_key()), (&b"spam me!"[..], SPAMMER, "ann"));
     assert!(get(&channel, "ann").await.is_none());
     assert!(get(&channel, STATUS).await.is_none());
+    broker.shutdown().await.unwrap();
+}
+
+/// Surroundings that lose the connection before the second warning, the first time.
+struct Unlucky {
+    asked: u32,
+}
+
+impl Surroundings for Unlucky {
+    async fn expect(&mut self, _: &News, _: Option<&str>) -> Result<bool, Error> {
+        self.asked += 1;
+        if self.asked == 2 { Err(Error::Unfinished("the connection is lost".into())) } else { Ok(true) }
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_comes_again_brings_the_warnings_that_nobody_was_asked_for() {
+    let (broker, channel) = start().await;
+    for local_part in ["ann", "bob"] {
+        topology::declare_spam_queue(&channel, local_part).await.unwrap();
+    }
+    channel.publish(Publish::to_queue(STATUS).body(r#"["ann@apple.com", "bob@apple.com"]"#)).await.unwrap();
+    let tally = Arc::new(Mutex::new(Tally::new("apple.com")));
+    let (_stopper, stop) = Stop::new();
+
+    let own = another(&channel).await;
+    let status = Status::start(tally.clone(), own.clone(), Screen::silent(), Unlucky { asked: 0 }, false);
+    let (status, consumer) = status.await.unwrap();
+    assert!(serve(status, consumer, stop.clone(), Some(1)).await.is_err());
+    own.close().await.unwrap();
+
+    let status = Status::start(tally.clone(), another(&channel).await, Screen::silent(), Alone, false);
+    let (status, consumer) = status.await.unwrap();
+    serve(status, consumer, stop, Some(1)).await.unwrap();
+    for local_part in ["ann", "bob"] {
+        assert!(get(&channel, local_part).await.is_some());
+        assert!(get(&channel, local_part).await.is_none(), "{local_part} is warned twice");
+    }
+    assert_eq!(tally.lock().unwrap().addresses(), 2);
     broker.shutdown().await.unwrap();
 }
 

@@ -186,10 +186,15 @@ impl Uploads {
         while !state.kept.is_empty() {
             state.drop_oldest();
         }
-        // It stays if there is something in it.
-        let _ = std::fs::remove_dir(&self.folder);
         let left = state.unfinished.len();
         (left > 0).then_some((left, self.folder.as_path()))
+    }
+}
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        // It stays if there is something in it.
+        let _ = std::fs::remove_dir(&self.folder);
     }
 }
 
@@ -264,7 +269,9 @@ mod tests {
             uploads.crunched(label, "fast");
         }
         assert_eq!(uploads.end(), None);
-        assert!(!uploads.folder.exists());
+        let folder = uploads.folder.clone();
+        drop(uploads);
+        assert!(!folder.exists());
     }
 
     #[tokio::test]
