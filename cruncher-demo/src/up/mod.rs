@@ -185,7 +185,7 @@ fn out_folder(settings: &Settings) -> Result<PathBuf, Error> {
 }
 
 /// A name that no other run has: what time it is, and which process.
-fn run_id() -> String {
+pub(crate) fn run_id() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{:x}-{:x}", now.as_nanos(), std::process::id())
 }

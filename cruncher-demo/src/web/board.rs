@@ -13,11 +13,11 @@ use std::time::Instant;
 /// How many letters, addresses and warnings are shown; older ones are only counted.
 const ROWS_MAX: usize = 200;
 /// How many addresses of one result are shown with its letter.
-const FINDS_MAX: usize = 60;
+const FINDS_MAX: usize = 30;
 /// How many addresses of one result are looked up among those that are shown.
 const LOOKED_UP_MAX: usize = 2000;
 /// How many crunchers are told apart for one letter.
-const CRUNCHERS_MAX: usize = 8;
+const CRUNCHERS_MAX: usize = 4;
 /// Longest name or address that is shown.
 const CHARS_MAX: usize = 200;
 

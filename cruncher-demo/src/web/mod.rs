@@ -23,7 +23,7 @@ use crate::spam::{ATTEMPTS, Warnings};
 use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::topology::without_login;
-use crate::up::embedded::Embedded;
+use crate::up::{embedded::Embedded, run_id};
 use board::Board;
 use feed::Feed;
 use http::LETTER_BYTES_MAX;
@@ -213,10 +213,4 @@ fn may_pass(why: &Error) -> bool {
         Error::Connect { source, .. } | Error::Broker(source) => source.is_retryable(),
         _ => false,
     }
-}
-
-/// A name that no other run has: what time it is, and which process.
-fn run_id() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("web-{:x}-{:x}", now.as_nanos(), std::process::id())
 }

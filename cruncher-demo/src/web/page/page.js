@@ -1,7 +1,7 @@
 // Shows what the server tells, and hands letters in. All that comes from letters is put in as text, never as HTML.
 import { Flow } from "/flow.js";
 
-const ROWS_MAX = 200, CHIPS_MAX = 14;
+const ROWS_MAX = 200, CHIPS_MAX = 14, REFUSED_MAX = 3, TRIES_MAX = 60, BUSY = 503;
 const part = (id) => document.getElementById(id);
 const flow = new Flow(part("diagram"));
 
@@ -249,9 +249,14 @@ function say(text, isBad = false) {
 async function handIn(name, body) {
   if (body.size === 0) throw new Error(`${name} is empty`);
   if (body.size > fixed.letter_bytes_max) throw new Error(`${name} is larger than ${size(fixed.letter_bytes_max)}`);
+  const send = () => fetch(`/letters/${encodeURIComponent(name)}`, { method: "POST", body });
   let response;
   try {
-    response = await fetch(`/letters/${encodeURIComponent(name)}`, { method: "POST", body });
+    response = await send();
+    for (let tries = 0; response.status === BUSY && tries < TRIES_MAX; tries++) {
+      await new Promise((later) => setTimeout(later, 1000));
+      response = await send();
+    }
   } catch {
     throw new Error(`${name} cannot be handed in: it cannot be read, or the program that serves this page is away`);
   }
@@ -268,7 +273,8 @@ async function handInAll(files) {
     await handIn(file.name, file).then(() => taken++, (why) => refused.push(why.message));
   }
   const said = taken > 0 ? `${plural(taken, "letter")} handed in` : "";
-  say([said, ...refused].filter(Boolean).join("; "), refused.length > 0);
+  const more = refused.splice(REFUSED_MAX).length;
+  say([said, ...refused, more > 0 && `${more} more were refused`].filter(Boolean).join("; "), refused.length > 0);
 }
 
 let example = { name: "", text: "" };

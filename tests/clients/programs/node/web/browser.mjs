@@ -36,9 +36,10 @@ export async function end(child, signal = "SIGTERM") {
   return ended;
 }
 
-/** Serves the page; gives its address. */
+/** Serves the page, on a free port unless another place is named; gives its address. */
 export async function serve(...options) {
-  const { child, line } = await start(process.env.CRUNCHER_DEMO, "web", "--listen", "127.0.0.1:0", ...options);
+  const listen = options.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
+  const { child, line } = await start(process.env.CRUNCHER_DEMO, "web", ...listen, ...options);
   assert.match(line, /^open http:\/\/127\.0\.0\.1:\d+$/);
   return { child, url: line.slice("open ".length) };
 }

@@ -71,7 +71,14 @@ await withBrowser(async (browser) => {
   await fits(page);
   await screenshot(page, "tablet-dark");
 
-  // The program goes, and the pages say so.
+  // The program goes, and the pages say so. When it comes back, it has nothing yet.
   assert.equal(await end(served.child), 0);
   await broker(page, "gone");
+  const again = await serve("--listen", served.url.slice("http://".length));
+  for (const each of [page, phone]) {
+    await broker(each, "connected");
+    await total(each, 0);
+    assert.equal(await each.locator("#letters > li").count(), 0);
+  }
+  assert.equal(await end(again.child), 0);
 });
