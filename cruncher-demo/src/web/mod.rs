@@ -30,7 +30,7 @@ use http::LETTER_BYTES_MAX;
 use rows::{Broker, Fixed, Link};
 use session::{Crew, Session, connected};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -105,7 +105,7 @@ impl Web {
             Ok(session) => Some(session),
             Err(why) if may_pass(&why) => {
                 crew.screen.note(&format!("web: {why}; it is tried again"));
-                crew.feed.tell(|board| board.link(Link::Lost { why: why.to_string() }));
+                crew.lost(&why);
                 None
             }
             Err(why) => return Err(why),
@@ -145,59 +145,57 @@ impl Web {
 }
 
 fn crew(settings: &Settings, url: String, embedded: bool, screen: &Screen) -> Result<Crew, Error> {
-    let (run, own_services) = (run_id(), !settings.only_page);
-    let out = match &settings.out {
-        Some(out) => out.clone(),
-        None if !own_services => std::env::temp_dir(),
-        None => {
-            let folder = tempfile::Builder::new().prefix("cruncher-warnings-").tempdir();
-            folder.map(TempDir::keep).map_err(|source| Error::File { what: "make a folder".to_owned(), source })?
-        }
-    };
-    let sender = SENDER.parse().map_err(|why| Error::Usage(format!("{SENDER}: {why}")))?;
-    let domain = settings.domain.to_lowercase();
-    let warnings = Warnings { domain: domain.clone(), sender, post: Post::folder(&out)?, attempts: ATTEMPTS };
+    let run = run_id();
     let uploads = Arc::new(Uploads::new(&run)?);
+    let domain = settings.domain.to_lowercase();
     let tally = Arc::new(Mutex::new(Tally::new(&domain)));
-    let out = own_services.then(|| out.display().to_string());
+    let out = if settings.only_page { None } else { Some(out_folder(settings)?) };
+    let warnings = match &out {
+        Some(out) => Some(warnings(&domain, out)?),
+        None => None,
+    };
+    let (out, own_services) = (out.map(|out| out.display().to_string()), warnings.is_some());
     let fixed = Fixed { run, domain, out, own_services, letter_bytes_max: LETTER_BYTES_MAX };
     let broker = Broker { link: Link::Connecting, address: without_login(&url), embedded, healed: 0 };
     let feed = Arc::new(Feed::new(Board::new(fixed, broker)));
-    Ok(Crew { url, feed, uploads, tally, warnings, own_services, screen: screen.remarks_only() })
+    Ok(Crew { url, feed, uploads, tally, warnings, screen: screen.remarks_only() })
+}
+
+fn out_folder(settings: &Settings) -> Result<PathBuf, Error> {
+    match &settings.out {
+        Some(out) => Ok(out.clone()),
+        None => {
+            let folder = tempfile::Builder::new().prefix("cruncher-warnings-").tempdir();
+            let folder = folder.map_err(|source| Error::File { what: "make a folder for warnings".to_owned(), source });
+            folder.map(TempDir::keep)
+        }
+    }
+}
+
+fn warnings(domain: &str, out: &Path) -> Result<Warnings, Error> {
+    let sender = SENDER.parse().map_err(|why| Error::Usage(format!("{SENDER}: {why}")))?;
+    Ok(Warnings { domain: domain.to_owned(), sender, post: Post::folder(out)?, attempts: ATTEMPTS })
 }
 
 /// Works, one session after another, until `stop`.
 async fn keep_up(crew: Crew, mut next: Option<Session>, mut stop: Stop) -> Result<(), Error> {
     let mut pause = PAUSE;
     loop {
-        let worked = match next.take() {
+        let started = match next.take() {
             Some(session) => Ok(session),
             None => tokio::select! {
                 () = stop.asked() => return Ok(()),
                 started = Session::start(&crew) => started,
             },
         };
-        let lost = match worked {
-            Ok(mut session) => {
+        match started {
+            Ok(session) => {
                 pause = PAUSE;
-                let link = connected(&session);
-                crew.feed.tell(|board| board.link(link));
-                let failure = session.failure(stop.clone()).await;
-                if let Some(why) = &failure {
-                    crew.screen.note(&format!("web: {why}; connecting again"));
-                    crew.feed.tell(|board| board.link(Link::Lost { why: why.to_string() }));
-                }
-                // What is in hand may take a while.
-                let ended = session.end().await;
-                match failure {
-                    Some(_) => None,
-                    None => return ended,
+                if let Some(ended) = work(&crew, session, &stop).await {
+                    return ended;
                 }
             }
-            Err(why) => Some(why),
-        };
-        if let Some(why) = lost {
-            crew.feed.tell(|board| board.link(Link::Lost { why: why.to_string() }));
+            Err(why) => crew.lost(&why),
         }
         tokio::select! {
             () = stop.asked() => return Ok(()),
@@ -205,6 +203,19 @@ async fn keep_up(crew: Crew, mut next: Option<Session>, mut stop: Stop) -> Resul
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// Works for one session. None when the broker is lost, else how it ended because of `stop`.
+async fn work(crew: &Crew, mut session: Session, stop: &Stop) -> Option<Result<(), Error>> {
+    crew.feed.tell(|board| board.link(connected(&session)));
+    let failure = session.failure(stop.clone()).await;
+    if let Some(why) = &failure {
+        crew.screen.note(&format!("web: {why}; connecting again"));
+        crew.lost(why);
+    }
+    // What is in hand may take a while.
+    let ended = session.end().await;
+    failure.is_none().then_some(ended)
 }
 
 /// Is this something that waiting may help against?

@@ -36,10 +36,16 @@ pub(super) struct Crew {
     pub(super) feed: Arc<Feed>,
     pub(super) uploads: Arc<Uploads>,
     pub(super) tally: SharedTally,
-    pub(super) warnings: Warnings,
-    /// Do crunchers and spammers run in this program?
-    pub(super) own_services: bool,
+    /// How the spammers write. None when they and the crunchers run elsewhere.
+    pub(super) warnings: Option<Warnings>,
     pub(super) screen: Screen,
+}
+
+impl Crew {
+    /// Shows that the broker is away.
+    pub(super) fn lost(&self, why: &Error) {
+        self.feed.tell(|board| board.link(Link::Lost { why: why.to_string() }));
+    }
 }
 
 /// The services at work.
@@ -67,7 +73,7 @@ impl Session {
         let (stopper, stop) = Stop::new();
         let mut session = Session { tasks: JoinSet::new(), stopper, connections: vec![page.clone()] };
         session.status(crew, &stop).await?;
-        if crew.own_services {
+        if crew.warnings.is_some() {
             for kind in [Kind::Fast, Kind::Slow] {
                 session.crunch(crew, kind, &stop).await?;
             }
@@ -86,9 +92,9 @@ impl Session {
     async fn status(&mut self, crew: &Crew, stop: &Stop) -> Result<(), Error> {
         let connection = self.connect(crew, "status").await?;
         let (feed, uploads, screen) = (crew.feed.clone(), crew.uploads.clone(), crew.screen.clone());
-        let spammers = match crew.own_services {
-            true => Some(self.spammers(crew, stop).await?),
-            false => None,
+        let spammers = match &crew.warnings {
+            Some(warnings) => Some(self.spammers(crew, warnings.clone(), stop).await?),
+            None => None,
         };
         let watch = Watch { feed, uploads, spammers };
         let started = Status::start_first(crew.tally.clone(), connection.open_channel().await?, screen, watch);
@@ -98,12 +104,12 @@ impl Session {
     }
 
     /// Spammers, and at once those whose warnings were still in their queues when the last session ended.
-    async fn spammers(&mut self, crew: &Crew, stop: &Stop) -> Result<Spammers, Error> {
+    async fn spammers(&mut self, crew: &Crew, warnings: Warnings, stop: &Stop) -> Result<Spammers, Error> {
         let connection = self.connect(crew, "spam").await?;
         let (sender, ended) = mpsc::channel(ENDED_MAX);
         self.tasks.spawn(until(stop.clone(), lost(connection.clone())));
         tokio::spawn(show_ended(ended, crew.feed.clone()));
-        let (warnings, screen) = (crew.warnings.clone(), crew.screen.clone());
+        let screen = crew.screen.clone();
         let mut spammers =
             Spammers { connection, warnings, screen, stop: stop.clone(), ended: sender, running: HashSet::new() };
         for local_part in crew.feed.look(super::board::Board::unwarned) {
