@@ -1,33 +1,40 @@
-"""The prompt: publishes file names from the command line or a person to the crunchers."""
+"""The prompt: publishes file names, from the command line or a person, to the crunchers."""
 
-import cruncher
+import signal
+import sys
+
+import messages
+import topology
+from service import arguments, note, start, tell
+
+# A lost connection is made anew, and the name published again.
+RETRY = {"max_retries": 20, "errback": lambda why, pause: note(f"no broker ({why}); again in {pause:.0f} seconds")}
 
 
 def entered():
-    while True:
-        try:
-            name = input("> ").strip()
-        except (EOFError, KeyboardInterrupt):
-            return
-        if name == "quit":
-            return
-        if name:
-            yield name
+    """The names that a person enters, until `quit` or the end of the input."""
+    while (line := input("> ").strip()) != "quit":
+        if line:
+            yield line
 
 
 def main():
-    parser = cruncher.arguments(__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("files", nargs="*", help="the files to crunch; asked for when there are none")
     options = parser.parse_args()
-    with cruncher.connect(options.url) as connection:
-        cruncher.declare(connection)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with topology.connect(options.url) as connection:
+        connection.connect()
         producer = connection.Producer()
-        for number, name in enumerate(options.files or entered(), start=1):
-            producer.publish(name, exchange=cruncher.EMAILS, content_type="text/plain", content_encoding="utf-8")
-            cruncher.tell(f"prompt: {name}")
+        for number, name in enumerate(options.files or entered()):
             if number == options.limit:
                 break
+            messages.publish_name(producer, name, retry=True, retry_policy=RETRY)
+            tell(f"prompt: {name}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        start(main)
+    except (EOFError, KeyboardInterrupt):
+        pass

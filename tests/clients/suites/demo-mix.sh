@@ -1,7 +1,11 @@
-# The email cruncher with services in Rust and with Kombu, mixed in both directions.
+# The email cruncher with services in Rust, with Kombu and with Celery: each make alone, and mixed so that each two services
+# meet in each two makes. All have to find the same, whatever else comes.
 prepare() { need_python && need_demo; }
 
 check() {
-  passes rust-prompt-kombu-crunchers "$python" "$clients/programs/python/demo/mix.py" kombu rust
-  passes kombu-prompt-rust-crunchers "$python" "$clients/programs/python/demo/mix.py" rust kombu
+  local programs=$clients/programs/python/demo combination make
+  while read -r -a combination; do
+    passes "$(IFS=-; echo "${combination[*]}")" "$python" "$programs/mix.py" "${combination[@]}" </dev/null
+  done < <("$python" "$programs/combinations.py")
+  for make in rust kombu celery; do passes "garbage-$make" "$python" "$programs/garbage.py" "$make"; done
 }
