@@ -102,8 +102,6 @@ with demo(URL, **dict.fromkeys(SERVICES, "celery")) as run:
     assert run.expected_totals() in answer.stdout, answer.stdout
     if folder := os.environ.get("SCREENSHOTS"):
         draw(address, folder)
-    flower = run.running.pop("flower")
-    flower.kill()
-    flower.wait()
+    run.kill(["flower"])
     assert "API call failed" not in run.said("flower"), "Flower could not call the HTTP API"
     run.finish()
