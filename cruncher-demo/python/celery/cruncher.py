@@ -95,5 +95,5 @@ for option in (
 
 @inspect_command()
 def totals(state):
-    """What the status service has counted: `celery --app cruncher inspect totals`."""
+    """What the status service has counted: `celery --app cruncher inspect totals --destination celery@HOST`."""
     return str(Status.tally) if Status.tally else None

@@ -1,6 +1,6 @@
 """The slow cruncher as a Celery application of its own: it takes a letter apart and works on all parts side by side.
 
-    celery --app slow worker
+    celery --app slow worker --hostname slow@%h
 
 That is a chord: a group of tasks, and one more that gets all their results. Somebody has to notice that the last of them
 is done, so a chord needs a backend that keeps results; rpc:// only passes them on. Here it is a file of SQLite.

@@ -98,7 +98,8 @@ with demo(URL, **dict.fromkeys(SERVICES, "celery")) as run:
     depths = {"cruncher@celery": ("0", "1"), "slow@celery": ("0", "1")}
     run.wait_until(lambda: shown_queues(address) == depths, lambda: f"Flower shows {shown_queues(address)}")
     # Remote control, which Flower uses too.
-    answer = subprocess.run(celery("cruncher", "inspect", "totals"), check=True, timeout=90, capture_output=True, text=True)
+    ask = celery("cruncher", "inspect", "totals", "--destination", "cruncher@demo")
+    answer = subprocess.run(ask, check=True, timeout=90, capture_output=True, text=True)
     assert run.expected_totals() in answer.stdout, answer.stdout
     if folder := os.environ.get("SCREENSHOTS"):
         draw(address, folder)
