@@ -151,6 +151,7 @@ def state(connection, queue):
 @contextlib.contextmanager
 def demo(url, **of_makes):
     """A demo that is not started yet. At the end its processes and queues go; what they said is shown if it failed."""
+    clean_up(url)  # after a run that failed
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         run = Demo(url, Path(folder), **of_makes)
         try:
