@@ -86,7 +86,7 @@ for step in (Fast, Status, Spam):
 for option in (
     Option(["--fast"], is_flag=True, help="Be a fast cruncher."),
     Option(["--status"], is_flag=True, help="Be the status service."),
-    Option(["--spam"], multiple=True, metavar="LOCALPART", help="Be the spammer of this name (more than once for several)."),
+    Option(["--spam"], multiple=True, metavar="LOCALPART", help="Be the spammer of this name; once for each."),
     Option(["--domain"], default=topology.DOMAIN, help="The domain whose addresses are warned."),
     Option(["--out"], default="warnings", metavar="DIR", help="The folder for the mails."),
 ):

@@ -50,7 +50,7 @@ def ask_for_warning(local_part, domain, label=None):
     tell(f"status: new: {local_part}@{domain}" + ("" if taken else " (no spammer listens for it)"))
 
 
-@app.task(ignore_result=True, bind=True, max_retries=2)
+@app.task(ignore_result=True, bind=True, max_retries=2, throws=OSError)
 def warn(self, local_part, domain, folder):
     """Spammer: writes a mail, and tries again if that fails."""
     address = f"{local_part}@{domain}"

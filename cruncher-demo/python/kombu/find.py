@@ -23,14 +23,14 @@ HTML = re.compile(r"<!--|<!doctype|</[a-z]", re.IGNORECASE)
 UNREAD = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|<![^<>]*>", re.IGNORECASE | re.DOTALL)
 TAG = re.compile(r"</?([a-z][a-z0-9]*)(\s[^<>]*)?/?>", re.IGNORECASE)
 MAIL_TARGET = re.compile(r"mailto:([^\"'?\s>]*)", re.IGNORECASE)
-INLINE = {"a", "abbr", "b", "big", "code", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub", "sup", "u", "wbr"}
+INLINE = set("a abbr b big code em font i mark s small span strong sub sup u wbr".split())
 
 UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
 LOOKALIKES = {0xFF20: "@", 0xFE6B: "@", 0xFF0E: ".", 0x3002: ".", 0x2024: "."}
 BRACKETED_AT = re.compile(r"\s{0,4}[\[({<]\s{0,4}(?:at|@)\s{0,4}[\])}>]\s{0,4}", re.IGNORECASE)
 BRACKETED_DOT = re.compile(r"\s{0,4}[\[({<]\s{0,4}(?:dot|\.)\s{0,4}[\])}>]\s{0,4}", re.IGNORECASE)
 # Words that stand before a plain "at" without being a mailbox: "visit us at apple dot com".
-NO_NAMES = {"and", "are", "be", "find", "here", "i", "is", "it", "look", "me", "meet", "more", "or", "shop", "us", "visit", "was", "you"}
+NO_NAMES = set("and are be find here i is it look me meet more or shop us visit was you".split())
 SPOKEN_DOT = re.compile(r"\s{1,4}dot\s{1,4}", re.IGNORECASE)
 SPOKEN = re.compile(
     r"(?<![\w.+-])([\w.+-]{1,64})(?:\s{1,4}at\s{1,4}|@)([\w-]{1,63}(?:(?:\.|\s{1,4}dot\s{1,4})[\w-]{1,63}){1,9})",
