@@ -43,7 +43,7 @@ async fn drain(directory: &Path) -> Vec<String> {
     let broker = Broker::start(Config::durable(directory)).await.unwrap();
     let channel = channel(&broker).await;
     let mut bodies = vec![];
-    while let Some(delivery) = channel.get(Get::new("q")).await.unwrap() {
+    while let Some(delivery) = channel.get(Get::new("q").keep_dropped()).await.unwrap() {
         bodies.push(String::from_utf8_lossy(delivery.body()).into_owned());
     }
     drop(channel);

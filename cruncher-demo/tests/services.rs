@@ -32,7 +32,7 @@ async fn another(channel: &Channel) -> Channel {
 }
 
 async fn get(channel: &Channel, queue: &str) -> Option<Delivery> {
-    channel.get(Get::new(queue)).await.unwrap()
+    channel.get(Get::new(queue).no_ack()).await.unwrap()
 }
 
 async fn run_status(channel: &Channel, results: u64) -> String {
