@@ -208,7 +208,11 @@ impl Connection {
         let silent = listening && self.heartbeat.peer_is_silent(now);
         if stalled || silent {
             tracing::info!(stalled, silent, "peer is gone");
-            return self.enter(Next::End, now);
+            self.enter(Next::End, now);
+            // Nobody takes what is left.
+            self.phase = Phase::Closed(Outbox::default());
+            self.stalled_since = None;
+            return;
         }
         let over = match &mut self.phase {
             Phase::Handshake(handshake) => handshake.deadline() <= now,

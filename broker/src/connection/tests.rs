@@ -359,6 +359,8 @@ fn a_peer_that_does_not_read_is_bounded_and_in_the_end_closed() {
     assert!(!client.connection.is_closed());
     client.advance(1);
     assert!(client.connection.is_closed());
+    // Nothing keeps its task any more.
+    assert!(client.connection.outbox().is_empty() && client.connection.deadline().is_none());
 }
 
 #[test]
