@@ -44,7 +44,7 @@
 //! async fn a_job_is_done_once() -> Result<(), Box<dyn std::error::Error>> {
 //!     let broker = Broker::start(Config::in_memory().listen("127.0.0.1:0".parse()?).paused_clock()).await?;
 //!     let url = broker.amqp_url().ok_or("it listens")?.to_owned();
-//!     let published = broker.record_exchange("amq.topic");
+//!     let mut published = broker.record_exchange("amq.topic");
 //!     let worker = tokio::spawn(app::worker(url)); // the program under test
 //!     broker.wait_until(|broker| broker.queue("/", "jobs").is_some_and(|jobs| jobs.consumers() == 1)).await?;
 //! #   let connection = Connection::over(broker.connect(), Default::default()).await?;

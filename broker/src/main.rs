@@ -6,6 +6,7 @@ mod commands;
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -144,12 +145,20 @@ async fn serve_until_stopped(program: Program) -> ExitCode {
 
 /// The one line on standard output, which container tools and scripts wait for.
 fn announce(broker: &Broker) {
-    let addresses: Vec<String> = broker.amqp_addresses().iter().map(ToString::to_string).collect();
-    let amqp = if addresses.is_empty() { "off".into() } else { addresses.join(",") };
+    let amqp = listed(broker.amqp_addresses()).unwrap_or("off".into());
+    #[cfg(feature = "tls")]
+    let amqps = listed(broker.amqps_addresses()).map_or(String::new(), |addresses| format!(" amqps={addresses}"));
+    #[cfg(not(feature = "tls"))]
+    let amqps = "";
     let http = broker.http_address().map_or("off".into(), |address| address.to_string());
     let data = broker.data_dir().map_or("memory".into(), |directory| directory.display().to_string());
     let mut out = std::io::stdout().lock();
     // A closed standard output is no reason not to serve.
-    let _ = writeln!(out, "Server startup complete; amqp={amqp} http={http} metrics=off data={data}")
+    let _ = writeln!(out, "Server startup complete; amqp={amqp} http={http} metrics=off{amqps} data={data}")
         .and_then(|()| out.flush());
+}
+
+fn listed(addresses: &[SocketAddr]) -> Option<String> {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    (!addresses.is_empty()).then(|| addresses.join(","))
 }

@@ -226,8 +226,12 @@ impl Presence {
 
     /// When the connection has to look at its consumers.
     pub(crate) fn look_at(&self, moment: Option<Moment>) {
-        self.connection.overdue_at.store(moment.unwrap_or(Moment::NEVER).to_bits(), Ordering::Release);
-        self.roster.waiter.wake();
+        let bits = moment.unwrap_or(Moment::NEVER).to_bits();
+        // Nobody else changes it, and all connections share who waits.
+        if self.connection.overdue_at.load(Ordering::Relaxed) != bits {
+            self.connection.overdue_at.store(bits, Ordering::Release);
+            self.roster.waiter.wake();
+        }
     }
 
     /// Adds a channel, if the bounds allow another one. The user's is looked at first.

@@ -196,7 +196,7 @@ impl Channel {
     pub(super) fn release(&mut self, publish: Publish, link: &mut Link) -> bool {
         let Publish { message, mandatory, queues } = publish;
         let queues: Vec<_> = queues.iter().filter_map(|queue| link.vhost.queue_or_replies(&queue.name)).collect();
-        if link.vhost.is_watched() && watch::is_refused(&message, &queues, link) {
+        if link.vhost.is_tested() && watch::is_refused(&message, &queues, link) {
             return true;
         }
         self.start_anew_if_changed(link);
@@ -240,7 +240,7 @@ impl Channel {
 
     fn route_anew(&mut self, message: Message, mandatory: bool, link: &mut Link) -> Result<bool, Failure> {
         let routed = self.routed_and_traced(&message, link)?;
-        if link.vhost.is_watched() && watch::is_refused(&message, &routed.queues, link) {
+        if link.vhost.is_tested() && watch::is_refused(&message, &routed.queues, link) {
             return Ok(true);
         }
         let batches: Vec<u32> = routed.queues.iter().map(|queue| link.batches.of(queue)).collect();

@@ -216,6 +216,25 @@ mod tests {
         assert_eq!((limits.consumers_per_channel_max, limits.transaction_publishes_max), (Some(7), Some(8)));
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_has_flags_and_the_keys_of_rabbitmq() {
+        let flags =
+            [("tls-listen", "127.0.0.1:5671"), ("tls-cert", "c.pem"), ("tls-key", "k.pem"), ("tls-ca", "ca.pem")];
+        let pairs =
+            ["ssl_options.verify=verify_peer", "ssl_options.fail_if_no_peer_cert=true", "ssl_handshake_timeout=7s"];
+        let broker = assemble(&flags, &pairs, &[]).unwrap().broker;
+        let tls = &broker.tls;
+        assert_eq!(broker.amqps.iter().map(SocketAddr::port).collect::<Vec<_>>(), [5671]);
+        let files = [&tls.certfile, &tls.keyfile, &tls.cacertfile].map(|file| file.as_deref().and_then(|f| f.to_str()));
+        assert_eq!(files, [Some("c.pem"), Some("k.pem"), Some("ca.pem")]);
+        assert!(tls.verify_peer && tls.fail_if_no_peer_cert);
+        assert_eq!(tls.handshake_timeout, std::time::Duration::from_secs(7));
+        assert!(
+            assemble(&[], &["listeners.ssl.default=5671", "listeners.ssl=none"], &[]).unwrap().broker.amqps.is_empty()
+        );
+    }
+
     #[test]
     fn a_file_is_read_line_by_line() {
         let path = std::env::temp_dir().join(format!("leveret-settings-{}.conf", std::process::id()));

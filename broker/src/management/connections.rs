@@ -150,7 +150,7 @@ fn of_connection(connection: &Connection) -> Value {
         object["host"] = addresses.local.ip().to_string().into();
         object["port"] = addresses.local.port().into();
     }
-    if let Some(name) = properties.lookup("connection_name").and_then(|name| name.as_str()) {
+    if let Some(name) = facts.client_name() {
         object["user_provided_name"] = name.into();
     }
     object

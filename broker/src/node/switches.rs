@@ -56,13 +56,21 @@ impl Switches {
 impl Node {
     /// Refuses so many publishes from now on; `u64::MAX` is all of them.
     pub(crate) fn refuse_publishes(&self, count: u64) {
-        self.switches.refusals.store(count, Ordering::Release);
-        self.watch_publishes(Watch::Refused, count > 0);
+        self.watch_publishes(Watch::Refused, |node| {
+            node.switches.refusals.store(count, Ordering::Release);
+            count > 0
+        });
     }
 
-    /// Has publishes looked at in every virtual host, or not any more.
-    pub(crate) fn watch_publishes(&self, watch: Watch, on: bool) {
+    /// Has publishes looked at as long as somebody records them.
+    pub(crate) fn watch_recordings(&self) {
+        self.watch_publishes(Watch::Recorded, |node| !node.recordings.is_empty());
+    }
+
+    /// Has publishes looked at in every virtual host, or not any more. One at a time decides.
+    fn watch_publishes(&self, watch: Watch, decide: impl FnOnce(&Self) -> bool) {
         let _administration = self.administration.lock();
+        let on = decide(self);
         self.switches.watches.set(watch, on);
         for vhost in &self.vhosts {
             vhost.set_watched(watch, on);
@@ -93,11 +101,13 @@ mod tests {
     #[test]
     fn a_virtual_host_that_begins_is_watched_as_the_others_are() {
         let node = Node::new(&Config::in_memory(), 0);
-        node.watch_publishes(Watch::Recorded, true);
+        let tape = node.recordings.begin(None);
+        node.watch_recordings();
         assert_eq!(node.create_vhost("later"), Ok(true));
         let is_watched = || node.vhost("later").is_some_and(|vhost| vhost.is_watched());
         assert!(is_watched());
-        node.watch_publishes(Watch::Recorded, false);
+        node.recordings.end(&tape);
+        node.watch_recordings();
         assert!(!is_watched());
     }
 }

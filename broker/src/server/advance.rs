@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use super::{Broker, Shared};
 use crate::time::Moment;
 
+/// As far as it goes at once. Nothing lives longer: no time limit of a message or a queue is above ten years.
+const ADVANCE_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Times at which something is due that are told apart; what comes after them happens all at the end.
 const STEPS_MAX: usize = 10_000;
 
@@ -58,7 +60,7 @@ impl Shared {
 
     async fn advance(&self, by: Duration) {
         let _alone = self.advancing.lock().await;
-        let end = self.now() + by;
+        let end = self.now() + by.min(ADVANCE_MAX);
         for step in 0.. {
             let due = if step < STEPS_MAX { self.node.next_due() } else { end };
             self.node.timeline.advance_to(due.min(end), self.clock.now());

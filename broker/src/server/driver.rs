@@ -240,7 +240,7 @@ impl<W: AsyncWrite + Unpin> Driver<W> {
     /// True as long as what was read must wait.
     fn is_delayed(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(delay) = &mut self.delay else { return false };
-        let waits = delay.as_mut().poll(cx).is_pending();
+        let waits = !self.connection.delay().is_zero() && delay.as_mut().poll(cx).is_pending();
         if !waits {
             self.delay = None;
         }

@@ -5,9 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Broker, Shared, memory, space};
+use super::{Broker, Shared};
 use crate::alarms::Resource;
-use crate::connection;
 use crate::failure::Hard;
 use crate::queue::Mailbox;
 
@@ -50,8 +49,7 @@ impl Faults<'_> {
     /// again, unless [`Faults::refuse_connections`] is on. When this returns, what they had not acknowledged is in its queues
     /// again, and what was exclusive to them is gone.
     pub async fn drop_connections(&self) -> usize {
-        let mailboxes = self.mailboxes();
-        self.cut(mailboxes).await
+        self.cut(self.shared.mailboxes()).await
     }
 
     /// Cuts the connections of a name, in the same way; how many. The name is the one that the client gave
@@ -60,10 +58,6 @@ impl Faults<'_> {
         let connections = self.shared.node.roster.connections();
         let named = connections.iter().map(|connection| &connection.facts).filter(|facts| facts.has_name(name));
         self.cut(named.map(|facts| facts.mailbox.clone()).collect()).await
-    }
-
-    fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
-        self.shared.connections.lock().values().cloned().collect()
     }
 
     async fn cut(&self, mailboxes: Vec<Arc<Mailbox>>) -> usize {
@@ -82,7 +76,7 @@ impl Faults<'_> {
 
     /// Closes all connections with connection.close, code 320 and this reason, as an operator does.
     pub fn close_connections(&self, reason: &str) {
-        self.mailboxes().iter().for_each(|mailbox| connection::close(mailbox, Hard::connection_forced(reason)));
+        self.shared.send_away(&Hard::connection_forced(reason));
     }
 
     /// Lets nobody in: who connects is cut off before the first byte.
@@ -104,20 +98,13 @@ impl Faults<'_> {
     /// Stops publishers as the memory alarm does: connection.blocked to each that publishes, whose connection is not read any
     /// more, and connection.unblocked when it is over. Consumers on other connections go on.
     pub fn block_publishers(&self, on: bool) {
-        let alarms = &self.shared.node.alarms;
-        alarms.order(Resource::Memory, on);
-        // There may be too little in earnest.
-        memory::look(alarms);
+        self.shared.node.alarms.order(Resource::Memory, on);
     }
 
     /// Raises the disk alarm, as a disk with too little room does: publishers are stopped, with another reason. A broker in
     /// memory does the same.
     pub fn fill_disk(&self, on: bool) {
-        let node = &self.shared.node;
-        node.alarms.order(Resource::Disk, on);
-        if let (Some(storage), Some(directory)) = (&node.storage, &self.shared.data_dir) {
-            space::look(node, &storage.store, directory);
-        }
+        self.shared.node.alarms.order(Resource::Disk, on);
     }
 
     /// Lets the disk of a durable broker fail for good: what is published and not confirmed is refused (basic.nack),
@@ -127,10 +114,12 @@ impl Faults<'_> {
         storage.inspect(|storage| crate::store::MessageStore::fail(&*storage.store, why.into())).is_some()
     }
 
-    /// Has everything that clients send heard so much later than it comes, as over a slow line; zero ends it. Deliveries and
-    /// answers leave as ever.
+    /// Has everything that clients send heard so much later than it comes, as over a slow line; zero ends it at once. What comes
+    /// while something waits is heard so much later than that. Deliveries and answers leave as ever.
     pub fn delay(&self, delay: Duration) {
         self.shared.node.switches.set_delay(delay);
+        // What waits may not have to any more.
+        self.shared.mailboxes().iter().for_each(|mailbox| mailbox.wake());
     }
 
     /// Switches everything off. A disk that has failed stays so.

@@ -77,6 +77,7 @@ pub(super) async fn accept(
             _ = stopped.wait_for(|&stopped| stopped) => return,
         };
         match accepted {
+            Ok(_) if shared.node.switches.refuses_connections() => {}
             Ok((stream, address)) => {
                 // Output is written in bursts, so there is nothing to gain from waiting for more.
                 if let Err(error) = stream.set_nodelay(true) {

@@ -200,7 +200,7 @@ impl Broker {
         shared.load_definitions(&config)?;
         shared.node.has_begun();
         let listening = shared.listen(&config, &stopped).await?;
-        let url = listening.amqp.first().map(|address| url_of("amqp", *address, &config));
+        let url = listening.amqp.first().map(|address| url_of(*address, &config));
         #[cfg(feature = "management")]
         let http = match config.http {
             Some(address) => Some(shared.serve_http(address, &listening, stopped).await?),
@@ -229,7 +229,8 @@ impl Broker {
         &self.listening.amqps
     }
 
-    /// The URL for clients, with the default user and virtual host; none if the broker listens nowhere.
+    /// The URL for clients, with the default user and virtual host; none if the broker listens nowhere, or
+    /// for TLS alone.
     pub fn amqp_url(&self) -> Option<&str> {
         self.url.as_deref()
     }
@@ -332,14 +333,18 @@ impl Shared {
         peer: Peer,
         begin: Moment,
     ) {
-        if self.node.switches.refuses_connections() {
-            return;
-        }
         // Nobody is let in any more once the broker ends.
         let Some(alive) = self.alive.lock().clone() else { return };
         let connection = Connection::new(self.node.clone(), peer, begin);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.connections.lock().insert(number, connection.mailbox().clone());
+        {
+            let mut connections = self.connections.lock();
+            // Whoever refuses connections and then cuts those that there are has all of them.
+            if self.node.switches.refuses_connections() {
+                return;
+            }
+            connections.insert(number, connection.mailbox().clone());
+        }
         let shared = self.clone();
         let driver = Driver::new(sink, connection, self.clock);
         tokio::spawn(async move {
@@ -359,10 +364,11 @@ impl Shared {
 
     /// Closes all connections.
     fn send_away(&self, reason: &Hard) {
-        let mailboxes: Vec<_> = self.connections.lock().values().cloned().collect();
-        for mailbox in mailboxes {
-            connection::close(&mailbox, reason.clone());
-        }
+        self.mailboxes().iter().for_each(|mailbox| connection::close(mailbox, reason.clone()));
+    }
+
+    fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        self.connections.lock().values().cloned().collect()
     }
 }
 
@@ -372,10 +378,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, address.port())
 }
 
-fn url_of(scheme: &str, address: SocketAddr, config: &Config) -> String {
+fn url_of(address: SocketAddr, config: &Config) -> String {
     let authority = reachable(address);
     let (user, password) = (escape(&config.default_user), escape(config.default_password.reveal()));
-    format!("{scheme}://{user}:{password}@{authority}/{}", escape(&config.default_vhost))
+    format!("amqp://{user}:{password}@{authority}/{}", escape(&config.default_vhost))
 }
 
 /// Percent-encodes everything but unreserved characters (RFC 3986).

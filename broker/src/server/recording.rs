@@ -8,7 +8,6 @@ use super::waiting::{self, TimedOut};
 use super::{Broker, MessageView};
 use crate::node::Node;
 use crate::recording::{Publish, Tape};
-use crate::vhost::Watch;
 
 /// What was published since [`Broker::record`]: as clients published it, whatever became of it. It holds up to 100,000
 /// publishes and 64 MiB; when it is full, the oldest go and [`Recording::missed`] counts them. Recording ends when it is
@@ -26,7 +25,7 @@ pub struct RecordedPublish {
     pub vhost: String,
     /// What was published, with its exchange and routing key.
     pub message: MessageView,
-    /// The queues that it has gone to; none if no binding leads anywhere, or if it was refused
+    /// The queues that it was routed to; none if no binding leads anywhere, or if it was refused
     /// ([`Faults::refuse_publishes`](crate::Faults::refuse_publishes)).
     pub queues: Vec<String>,
 }
@@ -40,7 +39,7 @@ impl Broker {
     /// # use leveret::{Broker, Config};
     /// # use leveret_client::{Connection, Publish};
     /// # let broker = Broker::start(Config::in_memory()).await?;
-    /// let published = broker.record();
+    /// let mut published = broker.record();
     /// let connection = Connection::over(broker.connect(), Default::default()).await?;
     /// let channel = connection.open_channel().await?;
     /// channel.publish(Publish::to_exchange("amq.topic", "orders.new").body("one")).await?;
@@ -65,7 +64,7 @@ impl Broker {
     fn begin_recording(&self, exchange: Option<&str>) -> Recording {
         let node = &self.shared.node;
         let tape = node.recordings.begin(exchange);
-        node.watch_publishes(Watch::Recorded, true);
+        node.watch_recordings();
         Recording { tape, node: Arc::downgrade(node) }
     }
 }
@@ -75,7 +74,7 @@ impl Recording {
     ///
     /// # Errors
     /// If there is none within half a minute.
-    pub async fn next(&self) -> Result<RecordedPublish, TimedOut> {
+    pub async fn next(&mut self) -> Result<RecordedPublish, TimedOut> {
         let taken = poll_fn(|cx| match self.tape.pop_or_wait(cx.waker()) {
             Some(publish) => Poll::Ready(publish.into()),
             None => Poll::Pending,
@@ -111,10 +110,9 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if let Some(node) = self.node.upgrade()
-            && node.recordings.end(&self.tape)
-        {
-            node.watch_publishes(Watch::Recorded, false);
+        if let Some(node) = self.node.upgrade() {
+            node.recordings.end(&self.tape);
+            node.watch_recordings();
         }
     }
 }

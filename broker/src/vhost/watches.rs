@@ -48,6 +48,11 @@ impl Vhost {
         self.watches.any()
     }
 
+    /// True if a test looks at publishes.
+    pub(crate) fn is_tested(&self) -> bool {
+        self.watches.has(Watch::Recorded) || self.watches.has(Watch::Refused)
+    }
+
     /// True while the firehose is on.
     #[inline]
     pub(crate) fn is_traced(&self) -> bool {

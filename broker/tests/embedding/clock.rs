@@ -163,3 +163,16 @@ async fn a_year_with_a_consumer_that_is_looked_at_all_the_time_passes() {
     broker.wait_until(|broker| broker.queue("/", "q").unwrap().is_empty()).await.unwrap();
     end(broker).await;
 }
+
+#[tokio::test]
+async fn time_without_end_may_be_asked_for() {
+    let broker = broker().await;
+    let mut peer = Peer::of(&broker).await;
+    peer.declare("q", &TableBuf::new()).await;
+    peer.confirm().await;
+    peer.publish_confirmed("q", &expiring("1000"), "soon gone").await;
+    broker.advance(Duration::MAX).await;
+    broker.advance(Duration::MAX).await;
+    assert_eq!(broker.queue("/", "q").unwrap().ready(), 0);
+    end(broker).await;
+}

@@ -211,3 +211,19 @@ async fn clients_are_heard_as_late_as_somebody_wants() {
     assert_eq!(broker.queue("/", "q").unwrap().ready(), 2, "nothing is lost or doubled");
     end(broker).await;
 }
+
+#[tokio::test]
+async fn what_waits_to_be_heard_is_heard_when_the_delay_is_over() {
+    let broker = broker().await;
+    let mut peer = Peer::of(&broker).await;
+    broker.faults().delay(Duration::from_secs(3600));
+    peer.send(1, &queue::Declare { queue: short("q"), ..queue::Declare::default() }).await;
+    // In this process, with one thread, the broker has read it after a few turns. It does nothing about it.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(broker.queue("/", "q").is_none());
+    broker.faults().clear();
+    peer.expect("queue.DeclareOk").await;
+    end(broker).await;
+}

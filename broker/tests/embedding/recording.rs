@@ -13,7 +13,7 @@ async fn a_recording_has_what_was_published_since_it_began() {
     peer.confirm().await;
     peer.declare("q", &TableBuf::new()).await;
     peer.publish_confirmed("q", &Properties::default(), "before").await;
-    let (all, topic) = (broker.record(), broker.record_exchange("amq.topic"));
+    let (all, mut topic) = (broker.record(), broker.record_exchange("amq.topic"));
     let headers = TableBuf::new().with("tenant", 7).unwrap();
     let message_id = Some(ShortBytes::try_from("m-1").unwrap());
     let properties = Properties { message_id, headers: Some(headers.as_table()), ..Properties::default() };
@@ -40,7 +40,7 @@ async fn a_recording_has_what_was_published_since_it_began() {
 #[tokio::test]
 async fn who_waits_for_a_publish_gets_the_next_one() {
     let broker = broker().await;
-    let published = broker.record();
+    let mut published = broker.record();
     let mut peer = Peer::of(&broker).await;
     let plain = Properties::default();
     let ((), next) = tokio::join!(peer.publish("amq.fanout", "", &plain, "news"), published.next());
@@ -51,7 +51,7 @@ async fn who_waits_for_a_publish_gets_the_next_one() {
 #[tokio::test]
 async fn a_refused_publish_is_recorded_and_one_that_is_rolled_back_is_not() {
     let broker = broker().await;
-    let published = broker.record();
+    let mut published = broker.record();
     let (mut confirming, mut transactional) = (Peer::named(&broker, "1").await, Peer::named(&broker, "2").await);
     confirming.confirm().await;
     confirming.declare("q", &TableBuf::new()).await;
@@ -75,11 +75,10 @@ async fn a_refused_publish_is_recorded_and_one_that_is_rolled_back_is_not() {
     end(broker).await;
 }
 
-/// What a recording holds is a copy: limits and packing of queues see the same as without it.
 #[tokio::test]
 async fn a_recording_may_outlive_its_broker() {
     let broker = leveret::Broker::start(Config::in_memory()).await.unwrap();
-    let published = broker.record();
+    let mut published = broker.record();
     let mut peer = Peer::of(&broker).await;
     peer.publish("amq.fanout", "", &Properties::default(), "news").await;
     peer.declare("q", &TableBuf::new()).await;
