@@ -62,7 +62,8 @@ impl Consumer {
     }
 
     /// A delivery that has come already; `None` if there is none now, or after the end, which `next` tells apart. With
-    /// it the deliveries of a burst can be handled together, and settled with one `Delivery::ack_multiple`.
+    /// it the deliveries of a burst can be handled together, and settled with one `Delivery::ack_multiple` on the last:
+    /// keep the others until then, or consume with `Consume::keep_dropped`.
     pub fn next_ready(&mut self) -> Option<Delivery> {
         let delivered = self.subscription.mailbox.next_ready(&mut self.ready)?;
         Some(Delivery::new(delivered, self.origin.clone()))

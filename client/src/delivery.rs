@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use leveret_spec::method::MethodFrame;
 use leveret_spec::{RawProperties, basic};
 
 use crate::channel::Channel;
@@ -133,15 +134,18 @@ impl Delivery {
     /// # Errors
     /// What closed the channel or connection; the message will be delivered again.
     pub async fn ack(&self) -> Result<()> {
-        self.settle(&basic::Ack { delivery_tag: self.duty.tag, multiple: false }).await
+        self.settle(&basic::Ack { delivery_tag: self.duty.tag, multiple: false }, None).await
     }
 
-    /// Acknowledges it and everything delivered on this channel before it.
+    /// Acknowledges it and everything unsettled that was delivered on this channel before it.
+    ///
+    /// Keep the earlier deliveries until then, or consume with `Consume::keep_dropped`: one that is dropped before goes
+    /// back to its queue. Afterwards they are settled, and may be dropped but not settled again.
     ///
     /// # Errors
     /// As `ack`.
     pub async fn ack_multiple(&self) -> Result<()> {
-        self.settle(&basic::Ack { delivery_tag: self.duty.tag, multiple: true }).await
+        self.settle(&basic::Ack { delivery_tag: self.duty.tag, multiple: true }, Some(self.duty.tag)).await
     }
 
     /// Refuses it: back to its queue with `requeue`, else dead-lettered or dropped.
@@ -149,15 +153,16 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn nack(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Nack { delivery_tag: self.duty.tag, multiple: false, requeue }).await
+        self.settle(&basic::Nack { delivery_tag: self.duty.tag, multiple: false, requeue }, None).await
     }
 
-    /// Refuses it and everything unsettled that was delivered on this channel before it (RabbitMQ).
+    /// Refuses it and everything unsettled that was delivered on this channel before it (RabbitMQ). Earlier deliveries
+    /// have to be kept until then, as for `ack_multiple`.
     ///
     /// # Errors
     /// As `ack`.
     pub async fn nack_multiple(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Nack { delivery_tag: self.duty.tag, multiple: true, requeue }).await
+        self.settle(&basic::Nack { delivery_tag: self.duty.tag, multiple: true, requeue }, Some(self.duty.tag)).await
     }
 
     /// Refuses it as AMQP 0-9-1 without extensions does.
@@ -165,12 +170,12 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn reject(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Reject { delivery_tag: self.duty.tag, requeue }).await
+        self.settle(&basic::Reject { delivery_tag: self.duty.tag, requeue }, None).await
     }
 
-    async fn settle(&self, method: &impl leveret_spec::method::MethodFrame) -> Result<()> {
+    async fn settle(&self, method: &impl MethodFrame, up_to: Option<u64>) -> Result<()> {
         if !self.duty.origin.no_ack {
-            self.duty.origin.channel.settle(method).await?;
+            self.duty.origin.channel.settle(method, up_to).await?;
         }
         self.duty.done.store(true, Ordering::Relaxed);
         Ok(())

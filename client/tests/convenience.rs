@@ -244,6 +244,33 @@ async fn a_call_that_cannot_be_answered_ends_with_the_reason() -> Anything {
     assert!(matches!(rpc.call(Publish::to_queue("jobs")).await, Err(Error::Closed { .. })));
     Ok(())
 }
+#[tokio::test]
+async fn deliveries_that_were_settled_together_may_be_dropped() -> Anything {
+    let site = site().await?;
+    for case in ["delivery", "number", "everything", "nack"] {
+        site.publish(&["a", "b", "c"]).await?;
+        let mut consumer = site.channel.consume(Consume::new("jobs")).await?;
+        let mut held = Vec::new();
+        while held.len() < 3 {
+            held.push(consumer.next().await.ok_or("the end")??);
+        }
+        let last = held.last().ok_or("nothing")?;
+        match case {
+            "delivery" => last.ack_multiple().await?,
+            "number" => site.channel.ack(last.delivery_tag(), true).await?,
+            "everything" => site.channel.ack(0, true).await?,
+            _ => last.nack_multiple(false).await?,
+        }
+        drop(held);
+        consumer.cancel().await?;
+        assert!(site.channel.is_open(), "{case}");
+        assert_eq!(site.broker.queue("/", "jobs").map(|jobs| jobs.is_empty()), Some(true), "{case}");
+    }
+    site.publish(&["later"]).await?;
+    drop(site.channel.get(Get::new("jobs")).await?);
+    site.until_ready(1).await
+}
+
 
 #[cfg(feature = "serde")]
 #[tokio::test]

@@ -190,15 +190,20 @@ impl Channel {
     }
 
     /// Acknowledges by number, for those who keep numbers instead of deliveries. `multiple` means everything up to it,
-    /// and with 0 everything.
+    /// and with 0 everything that the broker has sent, also what is still on its way here.
+    ///
+    /// Consume with `Consume::keep_dropped`, or take deliveries apart with `Delivery::into_message`: one that is dropped
+    /// before goes back to its queue, and one that is dropped after its own number was acknowledged is settled twice. What
+    /// `multiple` covers, and has come, may be dropped afterwards.
     ///
     /// # Errors
     /// What closed the channel or connection. An unknown number makes the broker close the channel with 406.
     pub async fn ack(&self, delivery_tag: u64, multiple: bool) -> Result<()> {
-        self.settle(&basic::Ack { delivery_tag, multiple }).await
+        self.settle(&basic::Ack { delivery_tag, multiple }, multiple.then_some(delivery_tag)).await
     }
 
-    /// Puts everything that is unsettled on this channel back into its queues.
+    /// Puts everything that is unsettled on this channel back into its queues. Deliveries that are still held are settled
+    /// with that: nothing happens when they are dropped, and they must not be settled again.
     ///
     /// # Errors
     /// RabbitMQ closes the connection with 540 if `requeue` is false.
@@ -206,7 +211,8 @@ impl Channel {
         self.done(&basic::Recover { requeue }).await
     }
 
-    pub(crate) async fn settle(&self, method: &impl MethodFrame) -> Result<()> {
-        self.shared().when_there_is_room(|| self.core().try_settle(self.shared(), method)).await
+    /// Sends a settlement; `up_to` as in `ChannelCore::try_settle`.
+    pub(crate) async fn settle(&self, method: &impl MethodFrame, up_to: Option<u64>) -> Result<()> {
+        self.shared().when_there_is_room(|| self.core().try_settle(self.shared(), method, up_to)).await
     }
 }

@@ -2,6 +2,7 @@
 //! channel is open. Its lock is taken before the outbox's, so what is recorded here and what is on the wire agree.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use leveret_spec::frame;
@@ -42,17 +43,21 @@ pub(crate) struct ChannelState {
     /// The broker sent channel.flow with active = false.
     pub(crate) paused: bool,
     tags_made: u64,
+    /// Deliveries up to this number were settled together: who still holds one must not give it back.
+    settled_up_to: u64,
 }
 
 /// See the file's head.
 pub(crate) struct ChannelCore {
     pub(crate) id: u16,
     state: Mutex<ChannelState>,
+    /// The highest number of a delivery that has come.
+    delivered_up_to: AtomicU64,
 }
 
 impl ChannelCore {
     pub(crate) fn new(id: u16) -> Self {
-        ChannelCore { id, state: Mutex::default() }
+        ChannelCore { id, state: Mutex::default(), delivered_up_to: AtomicU64::new(0) }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, ChannelState> {
@@ -90,9 +95,20 @@ impl ChannelCore {
         Ok(receiver)
     }
 
-    /// Sends a settlement of deliveries, unless the outbox is full.
-    pub(crate) fn try_settle(&self, shared: &Shared, method: &impl MethodFrame) -> Result<Option<()>> {
-        let state = self.state();
+    /// Notes a delivery before anybody gets it.
+    pub(crate) fn note_delivered(&self, tag: u64) {
+        self.delivered_up_to.fetch_max(tag, Ordering::Relaxed);
+    }
+
+    /// Sends a settlement of deliveries, unless the outbox is full. `up_to` is the number if it settles everything up
+    /// to that, 0 everything that was delivered.
+    pub(crate) fn try_settle(
+        &self,
+        shared: &Shared,
+        method: &impl MethodFrame,
+        up_to: Option<u64>,
+    ) -> Result<Option<()>> {
+        let mut state = self.state();
         state.check_open()?;
         shared.append(|outbox| {
             if outbox.is_full() {
@@ -103,14 +119,26 @@ impl ChannelCore {
         })
     }
 
-    /// Gives deliveries back that nobody will read. A closed channel has given them back already.
+    /// What was delivered so far is settled.
+    pub(super) fn mark_all_settled(&self, state: &mut ChannelState) {
+        state.settled_up_to = state.settled_up_to.max(self.delivered_up_to.load(Ordering::Relaxed));
+    }
+
+    /// Gives deliveries back that nobody will read. A closed channel has given them back already, and settling one a
+    /// second time would make the broker close the channel.
     pub(crate) fn requeue(&self, shared: &Shared, tags: impl Iterator<Item = u64>) {
         let state = self.state();
-        if state.end.is_some() {
+        // What comes before the answer to basic.recover was sent before the broker recovered it.
+        if state.end.is_some() || state.waiting.iter().any(|waiting| waiting.row == basic::Recover::ROW) {
             return;
         }
         let nack = |delivery_tag| basic::Nack { delivery_tag, multiple: false, requeue: true };
         // The connection may be closed, which requeues them too.
+            match up_to {
+                Some(0) => self.mark_all_settled(&mut state),
+                Some(tag) => state.settled_up_to = state.settled_up_to.max(tag),
+                None => {}
+            }
         let _ = shared.append(|outbox| {
             tags.for_each(|tag| frame::put_method(&mut outbox.bytes, self.id, &nack(tag)));
             Ok(())
@@ -121,6 +149,7 @@ impl ChannelCore {
     pub(crate) fn end(&self, error: &Error) {
         let mut state = self.state();
         state.end.get_or_insert_with(|| error.clone());
+        let tags = tags.filter(|&tag| tag > state.settled_up_to);
         let error = state.end.clone();
         let ended = std::mem::take(&mut *state);
         state.end = error.clone();

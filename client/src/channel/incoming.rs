@@ -35,6 +35,10 @@ impl ChannelCore {
                 }
                 self.handle_reply(method, Reply::Done)?;
             }
+            Method::Basic(basic::Method::RecoverOk(_)) => {
+                self.mark_all_settled(&mut self.state());
+                self.handle_reply(method, Reply::Done)?;
+            }
             Method::Channel(channel::Method::Close(close)) => return self.handle_close(shared, close),
             Method::Channel(channel::Method::CloseOk(_)) => {
                 self.handle_reply(method, Reply::Done)?;

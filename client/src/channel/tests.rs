@@ -254,6 +254,31 @@ async fn what_comes_for_a_dropped_consumer_goes_back_to_the_queue() -> Result<()
 }
 
 #[tokio::test]
+async fn what_the_broker_recovers_is_not_given_back_again() -> Result<()> {
+    let (channel, mut consumer, mut broker) = consuming().await;
+    broker.put_delivery(1, b"before");
+    broker.put_delivery(2, b"before too");
+    broker.flush().await;
+    let (first, second) = (consumer.next().await.unwrap()?, consumer.next().await.unwrap()?);
+    let (recovered, ()) = tokio::join!(channel.recover(true), async {
+        broker.expect("basic.Recover").await;
+        drop(first);
+        broker.put_delivery(3, b"on its way");
+        broker.flush().await;
+        drop(consumer.next().await);
+        broker.put(1, &basic::RecoverOk {});
+        broker.put_delivery(4, b"after");
+        broker.flush().await;
+    });
+    recovered?;
+    drop(second);
+    drop(consumer.next().await);
+    let got = broker.expect("basic.Nack").await;
+    assert_eq!(got.method(), Method::from(basic::Nack { delivery_tag: 4, multiple: false, requeue: true }));
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_number_of_channels_ends_at_what_was_negotiated() -> Result<()> {
     let (first, mut broker) = channel_open(Options::default()).await;
     let connection = first.connection().clone();

@@ -139,6 +139,7 @@ impl Run {
             }
             Role::Return { code, text } => core.handle_returned(Returned { code, text, message }),
             Role::Got { tag, redelivered, messages_left } => {
+                core.note_delivered(tag);
                 let got = Box::new((Delivered { message, tag, redelivered }, messages_left));
                 core.handle_reply(&Method::from(basic::GetOk::default()), Reply::Got(Some(got)))?;
             }
@@ -149,6 +150,9 @@ impl Run {
     /// Ends the run. What comes for a consumer that was dropped goes back to the queue.
     pub(super) fn hand_over(&mut self, shared: &Shared) {
         let Some((core, subscription)) = self.to.take() else { return };
+        if let Some(last) = self.deliveries.back() {
+            core.note_delivered(last.tag);
+        }
         subscription.mailbox.append(&mut self.deliveries);
         if self.deliveries.is_empty() {
             return;
