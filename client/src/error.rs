@@ -164,10 +164,6 @@ impl std::error::Error for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        #[cfg(feature = "tls")]
-        if let Some(why) = crate::tls::reason(&error) {
-            return Error::Tls(why);
-        }
         Error::Io(Arc::new(error))
     }
 }

@@ -119,10 +119,15 @@ where
     Ok(TlsConnector::from(Arc::new(tls.config()?)).connect(name, stream).await?)
 }
 
-/// What rustls says of an error that came out of a stream, if it came from there.
-pub(crate) fn reason(error: &std::io::Error) -> Option<String> {
-    let inner = error.get_ref()?;
-    inner.downcast_ref::<rustls::Error>().map(ToString::to_string)
+/// Tells what rustls does not agree with, while a connection is opened, from a network that fails.
+pub(crate) fn blame(error: Error) -> Error {
+    match &error {
+        Error::Io(io) => match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(why) => failed(why),
+            None => error,
+        },
+        _ => error,
+    }
 }
 
 fn failed(why: impl fmt::Display) -> Error {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use leveret_client::{Connection, Error, Options, Tls};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, IsCa, Issuer, KeyPair, date_time_ymd};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -55,8 +57,7 @@ impl Authority {
     }
 }
 
-/// A broker behind TLS; its port.
-async fn secure_broker(identity: &Identity, clients: Option<&Authority>) -> Anything<u16> {
+fn acceptor(identity: &Identity, clients: Option<&Authority>) -> Anything<TlsAcceptor> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ClientCertVerifier> = match clients {
         Some(authority) => {
@@ -73,7 +74,12 @@ async fn secure_broker(identity: &Identity, clients: Option<&Authority>) -> Anyt
             vec![CertificateDer::from_pem_file(&identity.certificate)?],
             PrivateKeyDer::from_pem_file(&identity.key)?,
         )?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A broker behind TLS; its port.
+async fn secure_broker(identity: &Identity, clients: Option<&Authority>) -> Anything<u16> {
+    let acceptor = acceptor(identity, clients)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let broker = leveret::Broker::start(leveret::Config::in_memory()).await?;
@@ -136,6 +142,32 @@ async fn a_broker_is_trusted_by_its_authority_its_name_and_its_dates() -> Anythi
     let old = secure_broker(&ours.identity(&folder.0, "localhost", Some(2020))?, None).await?;
     let old = format!("amqps://localhost:{old}?cacertfile={}", ours.file.display());
     assert_tls(Connection::open(&old).await, "expired");
+    Ok(())
+}
+
+#[tokio::test]
+async fn tls_that_breaks_on_an_open_connection_is_a_network_that_failed() -> Anything<()> {
+    let folder = Folder::new("broken")?;
+    let ours = authority(&folder.0, "ours")?;
+    let acceptor = acceptor(&ours.identity(&folder.0, "localhost", None)?, None)?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let uri = format!("amqps://localhost:{}?cacertfile={}", listener.local_addr()?.port(), ours.file.display());
+    let broker = leveret::Broker::start(leveret::Config::in_memory()).await?;
+    let (break_it, broken) = oneshot::channel::<()>();
+    let server = tokio::spawn(async move {
+        let mut stream = acceptor.accept(listener.accept().await?.0).await?;
+        let mut inside = broker.connect();
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut stream, &mut inside) => {}
+            _ = broken => stream.get_mut().0.write_all(b"this is no record of TLS").await?,
+        }
+        Anything::Ok(stream)
+    });
+    let connection = Connection::open(&uri).await?;
+    drop(break_it);
+    let why = connection.closed().await;
+    assert!(matches!(&why, Error::Io(_)) && why.is_retryable(), "{why:?}");
+    server.await??;
     Ok(())
 }
 

@@ -94,8 +94,12 @@ impl Connection {
             stream.set_nodelay(true)?;
             #[cfg(feature = "tls")]
             if target.secure {
-                let stream = crate::tls::connect(&target.options.tls, &target.host, stream).await?;
-                return Connection::handshake(stream, &target.options).await;
+                let opened = async {
+                    let stream = crate::tls::connect(&target.options.tls, &target.host, stream).await?;
+                    Connection::handshake(stream, &target.options).await
+                };
+                // Also during the login: with TLS 1.3 the broker refuses a certificate after its own part is done.
+                return opened.await.map_err(crate::tls::blame);
             }
             Connection::handshake(stream, &target.options).await
         };
