@@ -83,7 +83,6 @@ impl Tls {
     }
 
     fn config(&self) -> Result<ClientConfig> {
-        self.check()?;
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let builder = builder.map_err(failed)?;
