@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use crate::consumer::Consumer;
 use crate::delivery::Delivery;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Consumer {
     /// Handles each delivery, up to `concurrency` of them at a time, and settles it by the result: acknowledged on `Ok`;
@@ -62,7 +62,8 @@ impl Consumer {
                 match Pin::new(&mut running).poll_next(cx) {
                     Poll::Ready(Some(settled)) => {
                         if let Err(error) = settled {
-                            end.get_or_insert(Err(error));
+                            // Who closes the channel under running handlers wants no settlement any more.
+                            end.get_or_insert(if Error::is_closed_here(&error) { Ok(()) } else { Err(error) });
                         }
                         continue;
                     }

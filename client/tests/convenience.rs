@@ -166,6 +166,39 @@ async fn a_handler_that_is_stopped_gives_its_delivery_back() -> Anything {
             std::future::pending::<Result<(), String>>()
         };
         consumer.for_each_concurrent(1, handle).await
+#[tokio::test]
+async fn handlers_that_outlive_their_channel_are_no_error() -> Anything {
+    let site = site().await?;
+    for serves in [false, true] {
+        site.publish(&["job"]).await?;
+        let channel = site.connection.open_channel().await?;
+        let (started, go_on) = (Notify::new(), Notify::new());
+        let handle = async |_: Arc<Delivery>| {
+            started.notify_one();
+            go_on.notified().await;
+            Ok::<_, String>("done")
+        };
+        let run = async {
+            if serves {
+                return channel.serve("jobs", &handle).await;
+            }
+            let mut consumer = channel.consume(Consume::new("jobs")).await?;
+            consumer.for_each_concurrent(2, async |delivery| handle(delivery).await.map(drop)).await
+        };
+        let close = async {
+            started.notified().await;
+            channel.close().await?;
+            go_on.notify_one();
+            Ok(())
+        };
+        tokio::time::timeout(PATIENCE, async { tokio::try_join!(run, close) }).await??;
+        // It was not acknowledged.
+        site.until_ready(1).await?;
+        site.channel.queue_purge("jobs").await?;
+    }
+    Ok(())
+}
+
     });
     tokio::time::timeout(PATIENCE, started.notified()).await?;
     task.abort();
