@@ -1,7 +1,7 @@
 //! What is published: where to, with which properties, and the body. Nothing is copied before it is encoded.
 
 use leveret_spec::frame::{self, FrameKind};
-use leveret_spec::{Properties, ShortBytes, TableBuf, basic, content};
+use leveret_spec::{Properties, ShortBytes, Table, TableBuf, basic, content};
 
 use crate::arguments::flags;
 use crate::confirm::Fingerprint;
@@ -113,9 +113,9 @@ impl<'a> Publish<'a> {
         (self.exchange, self.routing_key)
     }
 
-    /// The headers that were given so far.
-    pub(crate) fn own_headers(&self) -> TableBuf {
-        self.properties.headers.map_or_else(TableBuf::new, TableBuf::from)
+    /// The headers that were given.
+    pub(crate) fn own_headers(&self) -> Table<'a> {
+        self.properties.headers.unwrap_or_default()
     }
 
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use leveret_spec::{Properties, TableBuf, Value};
+use leveret_spec::{Properties, Table, TableBuf, Value};
 
 use crate::channel::Channel;
 use crate::error::{Error, Result};
@@ -34,7 +34,8 @@ use crate::publish::Publish;
 pub struct Publishing<'a> {
     channel: &'a Channel,
     publish: Publish<'a>,
-    headers: Option<TableBuf>,
+    /// What `header` gave, which goes before headers among the properties.
+    headers: TableBuf,
     /// A body of its own, in the place of a borrowed one.
     pub(crate) own_body: Option<Vec<u8>>,
     /// What went wrong while it was built.
@@ -54,7 +55,7 @@ macro_rules! of_publish {
 
 impl<'a> Publishing<'a> {
     pub(crate) fn new(channel: &'a Channel, publish: Publish<'a>) -> Self {
-        Publishing { channel, publish, headers: None, own_body: None, error: None }
+        Publishing { channel, publish, headers: TableBuf::new(), own_body: None, error: None }
     }
 
     /// The body.
@@ -64,11 +65,12 @@ impl<'a> Publishing<'a> {
         self
     }
 
-    /// Adds one of the application's headers. A key above 255 bytes makes publishing fail with `TooLong`.
+    /// Sets one of the application's headers, in the place of another one of that key, also among `properties`. A key
+    /// above 255 bytes makes publishing fail with `TooLong`.
     pub fn header<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
-        let headers = self.headers.get_or_insert_with(|| self.publish.own_headers());
-        if headers.insert(key, value).is_err() {
-            self.error = Some(Error::TooLong("a header's key"));
+        match TableBuf::new().with(key, value) {
+            Ok(header) => self.headers = merged(self.headers.as_table(), header.as_table()),
+            Err(_) => self.error = Some(Error::TooLong("a header's key")),
         }
         self
     }
@@ -78,7 +80,7 @@ impl<'a> Publishing<'a> {
         mandatory();
         /// A persistent message survives a restart of the broker if its queue is durable.
         persistent();
-        /// All properties at once, for example those of a delivery that is passed on. Headers of `header` stay.
+        /// All properties at once, for example those of a delivery that is passed on. What `header` sets stays.
         properties(properties: Properties<'a>);
         /// From 0 to 255, the highest first, on queues with `x-max-priority`.
         priority(priority: u8);
@@ -109,6 +111,7 @@ impl<'a> Publishing<'a> {
         if let Some(error) = error {
             return Err(error);
         }
+        let headers = (!headers.as_table().is_empty()).then(|| merged(publish.own_headers(), headers.as_table()));
         if let Some(headers) = &headers {
             publish = publish.headers(headers);
         }
@@ -117,6 +120,16 @@ impl<'a> Publishing<'a> {
         }
         channel.publish_confirmed(publish).await?.into_result()
     }
+}
+
+/// Both, with the values of `first` for keys that both have.
+fn merged(second: Table<'_>, first: Table<'_>) -> TableBuf {
+    let mut all = TableBuf::new();
+    let replaced = |key: &[u8]| first.iter().any(|(other, _)| other.as_bytes() == key);
+    for (key, value) in second.iter().filter(|(key, _)| !replaced(key.as_bytes())).chain(first.iter()) {
+        all.push(key, value);
+    }
+    all
 }
 
 impl<'a> IntoFuture for Publishing<'a> {

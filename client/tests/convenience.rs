@@ -76,6 +76,26 @@ async fn one_await_publishes_and_tells_refused_from_returned() -> Anything {
     let refused = site.channel.publish_to_queue("full").body("x").await;
     assert!(matches!(&refused, Err(error @ Error::Nacked) if error.is_retryable()), "{refused:?}");
     let key = "k".repeat(256);
+#[tokio::test]
+async fn headers_replace_those_of_their_key_before_and_after_all_properties() -> Anything {
+    let site = site().await?;
+    let first = site.channel.publish_to_queue("jobs").header("attempt", 0).header("attempt", 1).header("who", "me");
+    first.body("job").await?;
+    let got = site.channel.get(Get::new("jobs").no_ack()).await?.ok_or("nothing")?;
+    let passed_on = || site.channel.publish_to_queue("jobs").body(got.body());
+    passed_on().properties(got.properties().decode()).header("attempt", 2).await?;
+    passed_on().header("attempt", 2).properties(got.properties().decode()).await?;
+    passed_on().properties(got.properties().decode()).await?;
+    for attempt in [2, 2, 1] {
+        let got = site.channel.get(Get::new("jobs").no_ack()).await?.ok_or("nothing")?;
+        let headers = got.properties().decode().headers.ok_or("no headers")?;
+        assert_eq!(headers.iter().count(), 2, "{headers:?}");
+        assert_eq!(headers.lookup("attempt").and_then(|value| value.as_i64()), Some(attempt));
+        assert_eq!(headers.lookup("who").and_then(|value| value.as_str()), Some("me"));
+    }
+    Ok(())
+}
+
     let long = site.channel.publish_to_queue("jobs").header(&key, 1).await;
     assert!(matches!(long, Err(Error::TooLong("a header's key"))));
     Ok(())
