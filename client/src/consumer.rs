@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use leveret_spec::{ShortStr, basic};
 
 use crate::channel::Channel;
 use crate::delivery::{Delivered, Delivery, Origin};
@@ -19,11 +19,13 @@ pub(crate) struct Subscription {
     pub(crate) tag: Arc<str>,
     pub(crate) no_ack: bool,
     pub(crate) mailbox: Mailbox<Delivered>,
+    /// Its reader is gone, and the broker was told so.
+    pub(crate) given_up: AtomicBool,
 }
 
 impl Subscription {
     pub(crate) fn new(tag: Arc<str>, no_ack: bool) -> Self {
-        Subscription { tag, no_ack, mailbox: Mailbox::new() }
+        Subscription { tag, no_ack, mailbox: Mailbox::new(), given_up: AtomicBool::new(false) }
     }
 }
 
@@ -54,6 +56,10 @@ impl Consumer {
     /// The channel it is on.
     pub fn channel(&self) -> &Channel {
         &self.origin.channel
+    }
+
+    pub(crate) fn subscription(&self) -> &Arc<Subscription> {
+        &self.subscription
     }
 
     /// The next delivery; `None` after the end. Nothing is lost if the future is dropped.
@@ -95,14 +101,7 @@ impl Drop for Consumer {
     fn drop(&mut self) {
         let (core, shared) = (self.origin.channel.core(), self.origin.channel.shared());
         let unread = self.subscription.mailbox.abandon();
-        let mut state = core.state();
-        let running = state.consumers.get(&self.subscription.tag).is_some_and(|s| Arc::ptr_eq(s, &self.subscription));
-        if running && state.end.is_none() {
-            let cancel = basic::Cancel { consumer_tag: ShortStr::cut(&self.subscription.tag), no_wait: false };
-            // The answer takes the consumer off the channel; until then late deliveries must find it.
-            let _ = core.start_call_in(&mut state, shared, &cancel);
-        }
-        drop(state);
+        core.start_cancel(shared, &self.subscription);
         if !self.subscription.no_ack {
             core.requeue(shared, self.ready.drain(..).chain(unread).map(|delivered| delivered.tag));
         }

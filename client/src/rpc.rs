@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::channel::{Channel, Consume};
 use crate::connection::Connection;
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, Subscription};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result, Scope};
 use crate::lock::locked;
@@ -70,12 +70,15 @@ pub struct Rpc {
 /// The channel of an `Rpc`, and the task that reads the answers as long as there is a handle.
 struct Line {
     channel: Channel,
+    answers: Arc<Subscription>,
     calls: Arc<Mutex<Calls>>,
     reader: JoinHandle<()>,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
+        // The task is dropped some time after `abort`, and a next `Channel::rpc` must find the consumer gone.
+        self.channel.core().start_cancel(self.channel.shared(), &self.answers);
         self.reader.abort();
     }
 }
@@ -103,16 +106,18 @@ impl Connection {
 }
 
 impl Channel {
-    /// Makes calls over this channel, which must not do so already: a channel has one reply-to consumer. Returned
-    /// messages of this channel go to the calls from now on.
+    /// Makes calls over this channel, which must not do so already: a channel has one reply-to consumer, as long as there
+    /// is an `Rpc` of it. Returned messages of this channel go to the calls from now on.
     ///
     /// # Errors
-    /// What closed the channel or connection; the broker closes the channel with 406 at the second time.
+    /// What closed the channel or connection; the broker closes the channel with 406 if it makes calls already.
     pub async fn rpc(&self) -> Result<Rpc> {
         let answers = self.consume(Consume::new(REPLY_TO).no_ack()).await?;
+        let subscription = answers.subscription().clone();
         let calls = Arc::new(Mutex::new(Calls::default()));
         let reader = tokio::spawn(read(answers, self.returns(), calls.clone()));
-        Ok(Rpc { line: Arc::new(Line { channel: self.clone(), calls, reader }), timeout: TIMEOUT })
+        let line = Line { channel: self.clone(), answers: subscription, calls, reader };
+        Ok(Rpc { line: Arc::new(line), timeout: TIMEOUT })
     }
 
     /// Answers the requests of a queue: what `handler` returns goes to where the request wants its answer, and the

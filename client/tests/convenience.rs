@@ -298,7 +298,7 @@ async fn a_call_that_cannot_be_answered_ends_with_the_reason() -> Anything {
     Ok(())
 }
 #[tokio::test]
-async fn deliveries_that_were_settled_together_may_be_dropped() -> Anything {
+async fn a_channel_makes_calls_again_when_it_made_them_before() -> Anything {
     let site = site().await?;
     for case in ["delivery", "number", "everything", "nack"] {
         site.publish(&["a", "b", "c"]).await?;

@@ -84,6 +84,18 @@ impl ChannelCore {
         Ok(receiver)
     }
 
+    /// Asks the broker to end a consumer, if it runs and was not asked before; nothing is waited for. The answer takes
+    /// the consumer off the channel; until then late deliveries must find it.
+    pub(crate) fn start_cancel(&self, shared: &Shared, subscription: &Arc<Subscription>) {
+        let mut state = self.state();
+        let running = state.consumers.get(&subscription.tag).is_some_and(|s| Arc::ptr_eq(s, subscription));
+        if running && state.end.is_none() && !subscription.given_up.swap(true, Ordering::Relaxed) {
+            let cancel = basic::Cancel { consumer_tag: ShortStr::cut(&subscription.tag), no_wait: false };
+            // If the connection is closed, so is the consumer.
+            let _ = self.start_call_in(&mut state, shared, &cancel);
+        }
+    }
+
     /// Begins to close the channel, if it is open.
     pub(crate) fn start_close(&self, shared: &Shared) -> Result<Answer> {
         let mut state = self.state();
@@ -115,6 +127,11 @@ impl ChannelCore {
                 return Ok(None);
             }
             frame::put_method(&mut outbox.bytes, self.id, method);
+            match up_to {
+                Some(0) => self.mark_all_settled(&mut state),
+                Some(tag) => state.settled_up_to = state.settled_up_to.max(tag),
+                None => {}
+            }
             Ok(Some(()))
         })
     }
@@ -132,13 +149,9 @@ impl ChannelCore {
         if state.end.is_some() || state.waiting.iter().any(|waiting| waiting.row == basic::Recover::ROW) {
             return;
         }
+        let tags = tags.filter(|&tag| tag > state.settled_up_to);
         let nack = |delivery_tag| basic::Nack { delivery_tag, multiple: false, requeue: true };
         // The connection may be closed, which requeues them too.
-            match up_to {
-                Some(0) => self.mark_all_settled(&mut state),
-                Some(tag) => state.settled_up_to = state.settled_up_to.max(tag),
-                None => {}
-            }
         let _ = shared.append(|outbox| {
             tags.for_each(|tag| frame::put_method(&mut outbox.bytes, self.id, &nack(tag)));
             Ok(())
@@ -149,7 +162,6 @@ impl ChannelCore {
     pub(crate) fn end(&self, error: &Error) {
         let mut state = self.state();
         state.end.get_or_insert_with(|| error.clone());
-        let tags = tags.filter(|&tag| tag > state.settled_up_to);
         let error = state.end.clone();
         let ended = std::mem::take(&mut *state);
         state.end = error.clone();
