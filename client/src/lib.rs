@@ -33,7 +33,8 @@
 //! - Errors: `Error::is_retryable` tells what may pass from what will not.
 //!
 //! Features: `tls` (default) for `amqps://`, see `Tls`; `serde` for JSON, `Publishing::json` and `Delivery::json`. Spans of
-//! `tracing` are `connection`, and at debug level `publish` (with confirm) and `handle`.
+//! `tracing` are `connection`, and at debug level `publish` (with confirm) and `handle`; an event at debug level says why
+//! a connection ends.
 //!
 //! One task per connection does all input and output. Calls append to its output buffer, which leaves with one write
 //! per burst; deliveries come over in batches. There is no reconnecting here: `Error::is_retryable` tells whether it

@@ -171,6 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// The connection is over. If the broker broke the protocol it is told so; no answer is waited for.
     fn begin_draining(&mut self, error: &Error) {
         self.draining = true;
+        tracing::debug!(reason = %error, "the connection ends");
         let code = match error {
             Error::Protocol(_) => Some(ReplyCode::FrameError),
             Error::MessageTooLarge { .. } => Some(ReplyCode::ContentTooLarge),

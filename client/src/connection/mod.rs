@@ -126,7 +126,8 @@ impl Connection {
         let greeting = handshake::open(&mut stream, &mut input, options).await?;
         let shared = Arc::new(Shared::new(greeting.limits, greeting.server_properties));
         let name = options.connection_name.as_deref();
-        let span = tracing::info_span!("connection", name, user = options.user, vhost = options.vhost);
+        // It lives longer than what goes on here.
+        let span = tracing::info_span!(parent: None, "connection", name, user = options.user, vhost = options.vhost);
         tokio::spawn(driver::Driver::new(stream, input, shared.clone()).instrument(span));
         Ok(Connection { handle: Arc::new(Handle { shared }) })
     }
