@@ -10,6 +10,9 @@ use tokio::sync::oneshot;
 use crate::error::{Error, Result, Scope};
 use crate::message::Message;
 
+/// Gaps that are left alone however few publishes are unanswered.
+const GAPS_SPARED: usize = 64;
+
 /// What the broker says of one publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a publish may have been refused or returned"]
@@ -122,12 +125,14 @@ impl Unconfirmed {
     }
 }
 
-/// A channel in confirm mode. Publishes are numbered from 1 (the broker counts along); those from `first` on may be
-/// unanswered.
+/// A channel in confirm mode. Publishes are numbered from 1 (the broker counts along).
+///
+/// Answers that leave others out, as RabbitMQ's may, make gaps. There are never more gaps than unanswered publishes, but
+/// for a few, so that the limit on these bounds all of it whatever the broker leaves out.
 #[derive(Debug)]
 pub(crate) struct Confirms {
-    first: u64,
-    waiting: VecDeque<Option<Unconfirmed>>,
+    /// By their numbers. The first is not a gap.
+    waiting: VecDeque<(u64, Option<Unconfirmed>)>,
     unanswered: usize,
     counts: ConfirmCounts,
     /// Publishes before this one have been passed by returns.
@@ -137,7 +142,7 @@ pub(crate) struct Confirms {
 impl Confirms {
     pub(crate) fn new() -> Self {
         let counts = ConfirmCounts::default();
-        Confirms { first: 1, waiting: VecDeque::new(), unanswered: 0, counts, returns_from: 1 }
+        Confirms { waiting: VecDeque::new(), unanswered: 0, counts, returns_from: 1 }
     }
 
     /// The number of publishes that the broker has not answered.
@@ -152,7 +157,7 @@ impl Confirms {
     /// The next publish.
     pub(crate) fn push(&mut self, publish: Unconfirmed) {
         self.counts.published += 1;
-        self.waiting.push_back(Some(publish));
+        self.waiting.push_back((self.counts.published, Some(publish)));
         self.unanswered += 1;
     }
 
@@ -162,9 +167,7 @@ impl Confirms {
         let before = self.unanswered;
         if multiple {
             let up_to = if tag == 0 { u64::MAX } else { tag };
-            while self.first <= up_to {
-                let Some(publish) = self.waiting.pop_front() else { break };
-                self.first += 1;
+            while let Some((_, publish)) = self.waiting.pop_front_if(|(number, _)| *number <= up_to) {
                 self.answer(publish, acked);
             }
         } else if let Some(slot) = self.slot(tag) {
@@ -172,9 +175,9 @@ impl Confirms {
             self.answer(publish, acked);
         }
         self.counts.unexpected += u64::from(self.unanswered == before);
-        while let Some(None) = self.waiting.front() {
-            self.waiting.pop_front();
-            self.first += 1;
+        while self.waiting.pop_front_if(|(_, publish)| publish.is_none()).is_some() {}
+        if self.waiting.len() > 2 * self.unanswered + GAPS_SPARED {
+            self.waiting.retain(|(_, publish)| publish.is_some());
         }
     }
 
@@ -187,8 +190,8 @@ impl Confirms {
     }
 
     fn slot(&mut self, tag: u64) -> Option<&mut Option<Unconfirmed>> {
-        let index = usize::try_from(tag.checked_sub(self.first)?).ok()?;
-        self.waiting.get_mut(index)
+        let index = self.waiting.binary_search_by_key(&tag, |(number, _)| *number).ok()?;
+        self.waiting.get_mut(index).map(|(_, publish)| publish)
     }
 
     /// Keeps a returned message for the publish that it belongs to; gives it back if nobody watches that.
@@ -196,13 +199,12 @@ impl Confirms {
         let message = &returned.message;
         let exchange = message.exchange();
         let sought = Fingerprint::of(exchange.as_bytes(), message.routing_key_bytes(), message.body());
-        let skip = usize::try_from(self.returns_from.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let mut candidates = self.waiting.iter_mut().enumerate().skip(skip);
-        let found = candidates.find_map(|(index, slot)| {
-            slot.as_mut().filter(|publish| publish.mandatory == Some(sought)).map(|publish| (index, publish))
+        let skip = self.waiting.partition_point(|(number, _)| *number < self.returns_from);
+        let found = self.waiting.iter_mut().skip(skip).find_map(|(number, slot)| {
+            slot.as_mut().filter(|publish| publish.mandatory == Some(sought)).map(|publish| (*number, publish))
         });
-        let Some((index, publish)) = found else { return Some(returned) };
-        self.returns_from = self.first + index as u64 + 1;
+        let Some((number, publish)) = found else { return Some(returned) };
+        self.returns_from = number + 1;
         if publish.watcher.is_none() {
             return Some(returned);
         }
@@ -213,7 +215,7 @@ impl Confirms {
     /// The channel is closed: nobody will ever know.
     pub(crate) fn end(&mut self, error: &Error) {
         self.unanswered = 0;
-        for watcher in self.waiting.drain(..).flatten().filter_map(|publish| publish.watcher) {
+        for watcher in self.waiting.drain(..).filter_map(|(_, publish)| publish?.watcher) {
             let _ = watcher.send(Err(error.clone()));
         }
     }
@@ -266,6 +268,25 @@ mod tests {
         assert_eq!(confirms.unanswered(), 2);
         confirms.settle(0, true, true);
         assert_eq!(confirms.unanswered(), 0);
+    }
+
+    #[test]
+    fn a_publish_that_is_never_answered_keeps_no_room_for_those_behind_it() {
+        let mut confirms = Confirms::new();
+        let mut first = published(&mut confirms, None);
+        for number in 2..10_000 {
+            let mut confirm = published(&mut confirms, None);
+            confirms.settle(number, false, true);
+            assert_eq!((answer(&mut confirm), confirms.unanswered()), (Some(Outcome::Acked), 1));
+            assert!(confirms.waiting.len() < 2 * GAPS_SPARED);
+        }
+        let mut last = published(&mut confirms, Some("a"));
+        assert!(confirms.keep_returned(returned("a")).is_none());
+        confirms.settle(1, false, false);
+        confirms.settle(10_000, false, true);
+        assert_eq!(answer(&mut first), Some(Outcome::Nacked));
+        assert!(matches!(answer(&mut last), Some(Outcome::Returned(_))));
+        assert_eq!((confirms.counts().unexpected, confirms.waiting.len()), (0, 0));
     }
 
     #[test]
