@@ -114,7 +114,7 @@ async fn publish_all(broker: &Program, first: usize, count: usize) -> Result<()>
 async fn contents(broker: &Program) -> Result<Vec<String>> {
     let channel = channel(broker).await?;
     let count = channel.queue_declare(QueueDeclare::new(QUEUE).passive()).await?.messages;
-    let mut consumer = channel.consume(Consume::new(QUEUE)).await?;
+    let mut consumer = channel.consume(Consume::new(QUEUE).keep_dropped()).await?;
     let mut bodies = vec![];
     while bodies.len() < count as usize {
         let delivery = timeout(PATIENCE, consumer.next()).await.unwrap().unwrap()?;
