@@ -3,7 +3,7 @@
 //!     cargo run --release --manifest-path tests/compare/clients/Cargo.toml -- amqp://guest:guest@127.0.0.1:5672 [MESSAGES] [ROUNDS]
 //!
 //! Each round lets one client after the other publish and consume the same messages, so that a change of the machine meets
-//! all of them; the table has the medians. The CPU time is this process's, without the broker.
+//! all of them, and each round begins with another one; the table has the medians. The CPU time is this process's, without the broker.
 
 mod of_amqprs;
 mod of_lapin;
@@ -65,10 +65,13 @@ async fn main() -> Anything {
     let rounds = words.next().map_or(Ok(3), |word| word.parse())?;
     let plan = Plan { url, messages };
     let mut runs: [Vec<Costs>; 3] = Default::default();
-    for _ in 0..rounds {
-        runs[0].push(of_leveret::run(&plan).await?);
-        runs[1].push(of_lapin::run(&plan).await?);
-        runs[2].push(of_amqprs::run(&plan).await?);
+    for turn in (0..rounds).flat_map(|round| (0..CLIENTS.len()).map(move |place| round + place)) {
+        let client = turn % CLIENTS.len();
+        runs[client].push(match client {
+            0 => of_leveret::run(&plan).await?,
+            1 => of_lapin::run(&plan).await?,
+            _ => of_amqprs::run(&plan).await?,
+        });
     }
     println!(
         "| {messages} messages of {} bytes, {rounds} rounds | publish, messages/s | CPU, us | consume, messages/s | CPU, us |",

@@ -1,6 +1,6 @@
 //! The part of amqprs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use amqprs::callbacks::ChannelCallback;
@@ -55,18 +55,20 @@ impl ChannelCallback for Window {
 
 struct Acknowledge {
     left: Arc<AtomicU64>,
+    failed: Arc<OnceLock<amqprs::error::Error>>,
     done: Arc<Notify>,
 }
 
 #[async_trait]
 impl AsyncConsumer for Acknowledge {
     async fn consume(&mut self, channel: &Channel, deliver: Deliver, _: BasicProperties, _: Vec<u8>) {
-        // Where it fails, the messages are never counted down and the run does not end.
-        if channel.basic_ack(BasicAckArguments::new(deliver.delivery_tag(), false)).await.is_ok()
-            && self.left.fetch_sub(1, Ordering::Relaxed) == 1
-        {
-            self.done.notify_one();
+        match channel.basic_ack(BasicAckArguments::new(deliver.delivery_tag(), false)).await {
+            Ok(()) if self.left.fetch_sub(1, Ordering::Relaxed) > 1 => return,
+            Ok(()) => {}
+            // Only the first one is of interest.
+            Err(error) => drop(self.failed.set(error)),
         }
+        self.done.notify_one();
     }
 }
 
@@ -91,9 +93,13 @@ pub(crate) async fn run(plan: &Plan) -> Anything<Costs> {
     let watch = Watch::start();
     channel.basic_qos(BasicQosArguments::new(0, WINDOW as u16, false)).await?;
     let (left, done) = (Arc::new(AtomicU64::new(plan.messages)), Arc::new(Notify::new()));
-    let consumer = Acknowledge { left, done: done.clone() };
+    let failed = Arc::new(OnceLock::new());
+    let consumer = Acknowledge { left, failed: failed.clone(), done: done.clone() };
     channel.basic_consume(consumer, BasicConsumeArguments::new(QUEUE, "compare")).await?;
     done.notified().await;
+    if let Some(error) = failed.get() {
+        return Err(format!("an acknowledgement failed: {error}").into());
+    }
     let consumed = watch.stop();
     connection.close().await?;
     Ok([published, consumed])
