@@ -68,9 +68,10 @@ impl CruncherResult {
     }
 }
 
-/// The label that belongs to a file and everything that follows from it, if the message has one.
+/// The label that belongs to a file and everything that follows from it, if the message has one. What is no text is
+/// none: put right, it could be longer than what may be passed on.
 pub fn label(properties: RawProperties<'_>) -> Option<String> {
-    properties.correlation_id().map(text)
+    properties.correlation_id().and_then(|label| std::str::from_utf8(&label).ok().map(str::to_owned))
 }
 
 /// How often sending this warning has failed before.
@@ -131,6 +132,18 @@ mod tests {
         let result = CruncherResult::read(RawProperties::of(&bytes).unwrap(), b"[]").unwrap();
         assert_eq!((result.cruncher.as_str(), result.file.as_deref()), ("fast", Some("a.txt")));
         assert_eq!(result.label.as_deref(), Some("run/1"));
+    }
+
+    #[test]
+    fn a_label_is_passed_on_as_it_came_or_not_at_all() {
+        let of = |bytes: &[u8]| {
+            let correlation_id = Some(ShortBytes::new(bytes).unwrap());
+            let bytes = raw(&Properties { correlation_id, ..Default::default() });
+            label(RawProperties::of(&bytes).unwrap())
+        };
+        let longest = "\u{fc}".repeat(127);
+        assert_eq!(of(longest.as_bytes()), Some(longest));
+        assert_eq!(of(&[0xff; 86]), None);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use session::{Crew, Session, connected};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use uploads::Uploads;
@@ -179,7 +179,7 @@ fn warnings(domain: &str, out: &Path) -> Result<Warnings, Error> {
 
 /// Works, one session after another, until `stop`.
 async fn keep_up(crew: Crew, mut next: Option<Session>, mut stop: Stop) -> Result<(), Error> {
-    let mut pause = PAUSE;
+    let mut pauses = Pauses(PAUSE);
     loop {
         let started = match next.take() {
             Some(session) => Ok(session),
@@ -188,9 +188,9 @@ async fn keep_up(crew: Crew, mut next: Option<Session>, mut stop: Stop) -> Resul
                 started = Session::start(&crew) => started,
             },
         };
+        let begin = Instant::now();
         match started {
             Ok(session) => {
-                pause = PAUSE;
                 if let Some(ended) = work(&crew, session, &stop).await {
                     return ended;
                 }
@@ -199,9 +199,21 @@ async fn keep_up(crew: Crew, mut next: Option<Session>, mut stop: Stop) -> Resul
         }
         tokio::select! {
             () = stop.asked() => return Ok(()),
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pauses.next(begin.elapsed())) => {}
         }
-        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// The pauses between one session and the next.
+struct Pauses(Duration);
+
+impl Pauses {
+    /// The pause after a session that has `lasted` so long. One that ends as soon as it starts is no success: what ended
+    /// it may end the next one too.
+    fn next(&mut self, lasted: Duration) -> Duration {
+        let pause = if lasted > PAUSE_MAX { PAUSE } else { self.0 };
+        self.0 = (pause * 2).min(PAUSE_MAX);
+        pause
     }
 }
 
@@ -223,5 +235,20 @@ fn may_pass(why: &Error) -> bool {
     match why {
         Error::Connect { source, .. } | Error::Broker(source) => source.is_retryable(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_session_that_lasts_makes_the_pause_short_again() {
+        let mut pauses = Pauses(PAUSE);
+        let mut all: Vec<_> = (0..8).map(|_| pauses.next(Duration::from_millis(5))).collect();
+        assert!(all.is_sorted());
+        assert_eq!((all[0], all[1], all.pop()), (PAUSE, 2 * PAUSE, Some(PAUSE_MAX)));
+        assert_eq!(pauses.next(2 * PAUSE_MAX), PAUSE);
+        assert_eq!(pauses.next(Duration::ZERO), 2 * PAUSE);
     }
 }
