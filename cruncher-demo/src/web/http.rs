@@ -134,9 +134,10 @@ async fn examples() -> Response {
     json(StatusCode::OK, &all.collect())
 }
 
-/// Takes a letter in: it will be crunched, whatever happens to the broker.
+/// Takes a letter in: it will be crunched, whatever happens to the broker, and to who sent it once it is here.
 async fn letter(State(page): State<Page>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
-    let Ok(_turn) = page.reading.acquire().await else { return busy() };
+    let reading = page.reading.clone();
+    let Ok(_turn) = reading.acquire().await else { return busy() };
     let bytes = match tokio::time::timeout(READING_TIME_MAX, read(&headers, body)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(refused)) => return refused,
@@ -145,12 +146,17 @@ async fn letter(State(page): State<Page>, Path(name): Path<String>, headers: Hea
     if bytes.is_empty() {
         return refusal(StatusCode::BAD_REQUEST, "the letter is empty");
     }
-    let number = match page.uploads.store(&name, &text::of(&bytes)).await {
+    // In a task of its own: this one is dropped when the sender hangs up, and the letter would keep its place for ever.
+    tokio::spawn(async move { keep(&page, &name, &bytes).await }).await.unwrap_or_else(|_| busy())
+}
+
+async fn keep(page: &Page, name: &str, bytes: &[u8]) -> Response {
+    let number = match page.uploads.store(name, &text::of(bytes)).await {
         Ok(number) => number,
         Err(why @ Refused::Busy) => return refusal(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
         Err(why @ Refused::Io(_)) => return refusal(StatusCode::INSUFFICIENT_STORAGE, &why.to_string()),
     };
-    page.feed.tell(|board| board.letter(&page.uploads.label(number), &name, bytes.len()));
+    page.feed.tell(|board| board.letter(&page.uploads.label(number), name, bytes.len()));
     page.uploads.release(number);
     json(StatusCode::ACCEPTED, &serde_json::json!({ "letter": number }))
 }
@@ -228,7 +234,33 @@ impl Stream for Events {
 
 #[cfg(test)]
 mod tests {
+    use super::super::board::Board;
+    use super::super::rows::{Broker, Fixed, Link};
     use super::*;
+
+    fn page() -> Page {
+        let (run, domain) = ("run".to_owned(), String::new());
+        let uploads = Arc::new(Uploads::new(&run).unwrap());
+        let fixed = Fixed { run, domain, out: None, own_services: false, letter_bytes_max: LETTER_BYTES_MAX };
+        let broker = Broker { link: Link::Connecting, address: String::new(), embedded: false, healed: 0 };
+        let (feed, reading) = (Arc::new(Feed::new(Board::new(fixed, broker))), Arc::new(Semaphore::new(READING_MAX)));
+        Page { feed, uploads, reading, local: true, stop: Stop::new().1 }
+    }
+
+    #[tokio::test]
+    async fn a_letter_whose_sender_hangs_up_too_early_is_kept_all_the_same() {
+        let page = page();
+        let name = Path("a.txt".to_owned());
+        let mut handler = Box::pin(letter(State(page.clone()), name, HeaderMap::new(), Body::from("ann@apple.com")));
+        let answered = poll_fn(|cx| Poll::Ready(handler.as_mut().poll(cx).is_ready())).await;
+        drop(handler);
+        assert!(!answered, "it was to be dropped in the midst of it");
+
+        let (number, path) = tokio::time::timeout(READING_TIME_MAX, page.uploads.next()).await.unwrap();
+        assert_eq!((number, std::fs::read_to_string(&path).unwrap().as_str()), (1, "ann@apple.com"));
+        assert_eq!(page.reading.available_permits(), READING_MAX);
+        std::fs::remove_file(path).unwrap();
+    }
 
     fn headers(origin: Option<&'static str>, host: Option<&'static str>) -> HeaderMap {
         let mut headers = HeaderMap::new();

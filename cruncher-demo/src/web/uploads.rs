@@ -90,6 +90,8 @@ impl Uploads {
     pub(super) async fn store(&self, name: &str, text: &str) -> Result<u64, Refused> {
         let (number, path) = self.reserve(name, text.len())?;
         if let Err(why) = tokio::fs::write(&path, text).await {
+            // What is there of it takes room on a disk that may be full.
+            let _ = tokio::fs::remove_file(&path).await;
             self.forget(number);
             return Err(Refused::Io(why));
         }
@@ -253,6 +255,16 @@ mod tests {
         assert_eq!(uploads.next().await.0, two);
         assert_eq!(uploads.end(), Some((2, uploads.folder.as_path())));
         std::fs::remove_dir_all(&uploads.folder).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn of_a_letter_that_finds_no_room_nothing_stays() {
+        let uploads = uploads();
+        std::os::unix::fs::symlink("/dev/full", uploads.folder.join(file_name(1, "a"))).unwrap();
+        assert!(matches!(uploads.store("a", "ann@apple.com").await, Err(Refused::Io(_))));
+        let state = uploads.state();
+        assert_eq!((files(&uploads), state.unfinished.len(), state.bytes), (0, 0, 0));
     }
 
     #[tokio::test]
