@@ -2,7 +2,7 @@
 //! order in which they are published.
 //!
 //! ```text
-//! store -> release -> next -> published -> crunched by two -> kept for a while -> deleted
+//! store -> release -> next -> published -> crunched by both -> kept for a while -> deleted
 //!                      ^-------- again, when the broker forgot it
 //! ```
 
@@ -49,7 +49,7 @@ struct Upload {
     bytes: usize,
     /// May it be published?
     released: bool,
-    crunched_by: BTreeSet<String>,
+    crunched_by: BTreeSet<&'static str>,
 }
 
 #[derive(Debug, Default)]
@@ -161,22 +161,24 @@ impl Uploads {
         }
     }
 
-    /// A broker that keeps nothing has forgotten all messages: what is not crunched is published again. How many.
+    /// A broker that keeps nothing has forgotten all messages: what is not crunched is published again. How many had been.
     pub(super) fn again(&self) -> usize {
         let mut state = self.state();
+        let waited = state.waiting.len();
         state.waiting =
             state.unfinished.iter().filter(|(_, upload)| upload.released).map(|(number, _)| *number).collect();
         self.released.notify_one();
-        state.waiting.len()
+        state.waiting.len().saturating_sub(waited)
     }
 
     /// A cruncher is done with the letter of that label.
     pub(super) fn crunched(&self, label: Option<&str>, cruncher: &str) {
         let number = label.and_then(|label| label.strip_prefix(&self.run)?.strip_prefix('/')?.parse().ok());
+        let kind = [Kind::Fast, Kind::Slow].into_iter().find(|kind| kind.name() == cruncher);
+        let Some((number, kind)) = number.zip(kind) else { return };
         let mut state = self.state();
-        let Some(number) = number else { return };
         let Some(upload) = state.unfinished.get_mut(&number) else { return };
-        upload.crunched_by.insert(cruncher.to_owned());
+        upload.crunched_by.insert(kind.name());
         if !state.waiting.contains(&number) {
             state.finish_if_crunched(number);
         }
@@ -268,15 +270,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_letter_is_finished_when_two_have_crunched_it_however_early() {
+    async fn a_letter_is_finished_when_both_have_crunched_it_however_early() {
         let uploads = uploads();
         let label = uploads.label(released(&uploads, "a").await);
         for cruncher in ["fast", "fast", "slow"] {
             uploads.crunched(Some(&label), cruncher);
         }
-        assert_eq!(uploads.state().unfinished.len(), 1);
+        let other = uploads.label(released(&uploads, "b").await);
+        assert_eq!(uploads.state().unfinished.len(), 2);
         uploads.published();
-        assert_eq!((uploads.state().unfinished.len(), files(&uploads)), (0, 1));
+        uploads.published();
+        for cruncher in ["fast", "unknown", "another"] {
+            uploads.crunched(Some(&other), cruncher);
+        }
+        assert_eq!((uploads.state().unfinished.len(), files(&uploads)), (1, 2));
+        uploads.crunched(Some(&other), "slow");
+        assert_eq!((uploads.state().unfinished.len(), files(&uploads)), (0, 2));
         for label in [None, Some("run"), Some("run/x"), Some("run/7"), Some("other/1")] {
             uploads.crunched(label, "fast");
         }
@@ -296,7 +305,7 @@ mod tests {
         for cruncher in ["fast", "slow"] {
             uploads.crunched(Some(&uploads.label(numbers[0])), cruncher);
         }
-        assert_eq!(uploads.again(), 2);
+        assert_eq!(uploads.again(), 1, "the other one waits for the first time");
         uploads.release(unwritten);
         for number in [numbers[1], numbers[2], unwritten] {
             assert_eq!(uploads.next().await.0, number);
