@@ -30,7 +30,6 @@ pub(super) struct Watch {
 
 impl Surroundings for Watch {
     fn recorded(&mut self, result: &CruncherResult, tally: &Tally) {
-        self.uploads.crunched(result.label.as_deref(), &result.cruncher);
         self.feed.tell(|board| board.recorded(result, tally, Instant::now()));
     }
 
@@ -43,6 +42,11 @@ impl Surroundings for Watch {
             Some(spammers) => spammers.start(&news.local_part).await,
             None => Ok(true),
         }
+    }
+
+    /// Only now: a broker that goes before the warnings are published, and forgets the result, gets the letter again.
+    async fn counted(&mut self, result: CruncherResult) {
+        self.uploads.crunched(result.label.as_deref(), &result.cruncher);
     }
 }
 
@@ -98,5 +102,39 @@ impl Spammers {
             }
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::board::Board;
+    use super::super::rows::{Broker, Fixed, Link};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_letter_goes_out_again_until_its_warnings_are_published() {
+        let (run, domain) = ("run".to_owned(), "apple.com".to_owned());
+        let (uploads, tally) = (Arc::new(Uploads::new(&run).unwrap()), Tally::new(&domain));
+        let fixed = Fixed { run, domain, out: None, own_services: false, letter_bytes_max: 1 };
+        let broker = Broker { link: Link::Connecting, address: String::new(), embedded: false, healed: 0 };
+        let feed = Arc::new(Feed::new(Board::new(fixed, broker)));
+        let mut watch = Watch { feed, uploads: uploads.clone(), spammers: None };
+        uploads.release(uploads.store("a.txt", "ann@apple.com").await.unwrap());
+        uploads.published();
+
+        let results = ["fast", "slow"].map(|cruncher| CruncherResult {
+            cruncher: cruncher.to_owned(),
+            file: None,
+            label: Some(uploads.label(1)),
+            addresses: vec![],
+        });
+        results.iter().for_each(|result| watch.recorded(result, &tally));
+        assert_eq!(uploads.again(), 1);
+        uploads.published();
+        for result in results {
+            watch.counted(result).await;
+        }
+        assert_eq!(uploads.again(), 0);
+        assert_eq!(uploads.end(), None);
     }
 }
