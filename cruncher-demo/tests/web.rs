@@ -218,14 +218,24 @@ async fn letters_that_a_broker_forgot_go_out_again() {
 
     broker.shutdown().await.unwrap();
     page.until("the loss", |page| page.broker() == "lost").await;
-    let broker = Broker::start(Config::in_memory().listen(address)).await.unwrap();
+    // What it knows instead is what other services have declared before the page was back.
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let earlier = Broker::start(Config::durable(&data)).await.unwrap();
+    let connection = Connection::over(earlier.connect(), Default::default()).await.unwrap();
+    topology::declare(&connection.open_channel().await.unwrap()).await.unwrap();
+    earlier.shutdown().await.unwrap();
+    let broker = Broker::start(Config::durable(&data).listen(address)).await.unwrap();
     page.until("the broker's return", |page| page.broker() == "connected").await;
     let connection = Connection::open(&url).await.unwrap();
     let (_stopper, stop) = Stop::new();
     crunchers(&connection, &stop).await;
     page.until("the letter", |page| page.is_done(1) && page.total() == 3).await;
     page.until("warnings without spammers", |page| page.each("warnings", "progress") == ["unheard", "unheard"]).await;
+    let marks = || broker.queues("/").iter().filter(|queue| queue.name().starts_with("page@")).count();
+    assert_eq!(marks(), 1);
     served.end().await;
+    assert_eq!(marks(), 0);
     broker.shutdown().await.unwrap();
 }
 
@@ -299,8 +309,10 @@ fn the_program_says_where_the_page_is_and_ends_when_told() {
     use std::io::{BufRead, BufReader, Read};
     use std::process::{Command, Stdio};
 
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cruncher-demo"));
-    command.env_remove("AMQP_URL").args(["web", "--listen", "127.0.0.1:0"]).stdin(Stdio::null());
+    command.env_remove("AMQP_URL").args(["web", "--listen", "127.0.0.1:0", "--out"]).arg(folder.path());
+    command.stdin(Stdio::null());
     let mut program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(program.stdout.take().unwrap());
     let mut line = String::new();

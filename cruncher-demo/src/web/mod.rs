@@ -226,7 +226,7 @@ async fn work(crew: &Crew, mut session: Session, stop: &Stop) -> Option<Result<(
         crew.lost(why);
     }
     // What is in hand may take a while.
-    let ended = session.end().await;
+    let ended = session.end(failure.is_none()).await;
     failure.is_none().then_some(ended)
 }
 

@@ -14,7 +14,7 @@ use crate::spam::{Ended, Warnings};
 use crate::status::{SharedTally, Status};
 use crate::stop::{Stop, Stopper};
 use crate::topology::{self, REGEX_CRUNCHER, SLOW_CRUNCHER, STATUS};
-use leveret_client::{Channel, Connection, QueueDeclare};
+use leveret_client::{Channel, Connection, Consume, Consumer, QueueDeclare, QueueDelete};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +28,9 @@ const ENDED_MAX: usize = 64;
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the depths of the queues are asked for while somebody watches.
 const QUEUES_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the broker remembers a page that is away. One that comes later sends its letters again, which counts nothing
+/// twice.
+const MARK_EXPIRES: Duration = Duration::from_secs(60 * 60);
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -53,6 +56,8 @@ pub(super) struct Session {
     tasks: JoinSet<Result<(), Error>>,
     stopper: Stopper,
     connections: Vec<Connection>,
+    mark: Consumer,
+    mark_queue: String,
 }
 
 impl Session {
@@ -62,7 +67,8 @@ impl Session {
     /// When the broker is away or refuses.
     pub(super) async fn start(crew: &Crew) -> Result<Session, Error> {
         let page = topology::connect(&crew.url, "web").await?;
-        if has_forgotten(&page).await? {
+        let mark_queue = crew.uploads.mark();
+        if has_forgotten(&page, &mark_queue).await? {
             let letters = crew.uploads.again();
             if letters > 0 {
                 crew.screen.note(&format!("web: the broker has forgotten its queues; {letters} letters go out again"));
@@ -70,8 +76,10 @@ impl Session {
         }
         let channel = page.open_channel().await?;
         topology::declare(&channel).await?;
+        let mark = leave_mark(&page, &mark_queue).await?;
         let (stopper, stop) = Stop::new();
-        let mut session = Session { tasks: JoinSet::new(), stopper, connections: vec![page.clone()] };
+        let connections = vec![page.clone()];
+        let mut session = Session { tasks: JoinSet::new(), stopper, connections, mark, mark_queue };
         session.status(crew, &stop).await?;
         if crew.warnings.is_some() {
             for kind in [Kind::Fast, Kind::Slow] {
@@ -147,14 +155,18 @@ impl Session {
         }
     }
 
-    /// Ends all services after what they have in hand.
+    /// Ends all services after what they have in hand; `for_good` if no other session follows.
     ///
     /// # Errors
     /// When one does not end in time.
-    pub(super) async fn end(mut self) -> Result<(), Error> {
+    pub(super) async fn end(mut self, for_good: bool) -> Result<(), Error> {
         self.stopper.stop();
         let all = async {
             while self.tasks.join_next().await.is_some() {}
+            if for_good {
+                // If not, it expires.
+                let _ = self.mark.channel().queue_delete(QueueDelete::new(&self.mark_queue)).await;
+            }
             for connection in &self.connections {
                 // It may be lost already.
                 let _ = connection.close().await;
@@ -165,19 +177,27 @@ impl Session {
     }
 }
 
-/// True if a queue is missing that an earlier session, or anyone else, had declared.
-async fn has_forgotten(connection: &Connection) -> Result<bool, Error> {
+/// True if the broker no longer has the mark of an earlier session, or has none yet. The queues that all share say
+/// nothing: another service may have declared them again before us.
+async fn has_forgotten(connection: &Connection, mark: &str) -> Result<bool, Error> {
     const NOT_FOUND: u16 = 404;
-    for queue in [REGEX_CRUNCHER, SLOW_CRUNCHER, STATUS] {
-        // The broker closes the channel over a queue that is missing.
-        let channel = connection.open_channel().await?;
-        match channel.queue_declare(QueueDeclare::new(queue).passive()).await {
-            Ok(_) => channel.close().await?,
-            Err(why) if why.code() == Some(NOT_FOUND) => return Ok(true),
-            Err(why) => return Err(why.into()),
-        }
+    // The broker closes the channel over a queue that is missing.
+    let channel = connection.open_channel().await?;
+    match channel.queue_declare(QueueDeclare::new(mark).passive()).await {
+        Ok(_) => channel.close().await?,
+        Err(why) if why.code() == Some(NOT_FOUND) => return Ok(true),
+        Err(why) => return Err(why.into()),
     }
     Ok(false)
+}
+
+/// A queue by which the next session sees whether the broker still has what this one published. While there is a
+/// consumer it does not expire.
+async fn leave_mark(connection: &Connection, mark: &str) -> Result<Consumer, Error> {
+    let channel = connection.open_channel().await?;
+    let expires = i64::try_from(MARK_EXPIRES.as_millis()).unwrap_or(i64::MAX);
+    channel.queue_declare(QueueDeclare::new(mark).durable().argument("x-expires", expires)).await?;
+    Ok(channel.consume(Consume::new(mark)).await?)
 }
 
 /// `work`, until it ends or `stop`.

@@ -137,6 +137,11 @@ impl Uploads {
         format!("{}/{number}", self.run)
     }
 
+    /// The queue by which a broker remembers these letters.
+    pub(super) fn mark(&self) -> String {
+        format!("page@{}", self.run)
+    }
+
     /// The next letter to publish and its file. It stays the next one until it is published.
     pub(super) async fn next(&self) -> (u64, String) {
         loop {
