@@ -134,7 +134,8 @@ async fn what_cannot_be_taken_is_refused_with_a_sentence() {
     assert_eq!(request(url, "POST /letters/%FF", host, LETTER).await.status, 400);
     assert_eq!(request(url, "POST /letters/a.txt", broken, LETTER).await.status, 400);
     let announced = "Host: localhost\r\nContent-Length: 99999999999\r\n";
-    assert!([400, 413].contains(&request(url, "POST /letters/a.txt", announced, b"").await.status));
+    let reply = request(url, "POST /letters/a.txt", announced, b"").await;
+    assert_eq!((reply.status, reply.json()), (413, json!({ "error": "the letter is larger than 16 MiB" })));
 
     let page = Browser::open(url).await;
     assert!(page.rows("letters").is_empty());

@@ -33,11 +33,14 @@ fn address(url: &str) -> &str {
     url.strip_prefix("http://").unwrap()
 }
 
-/// Sends one request; `head` is what stands between the request line and the body's length.
+/// Sends one request; `head` is what stands between the request line and the body's length, which it may tell itself.
 pub(crate) async fn request(url: &str, line: &str, head: &str, body: &[u8]) -> Reply {
     let mut stream = TcpStream::connect(address(url)).await.unwrap();
-    let length = body.len();
-    let head = format!("{line} HTTP/1.1\r\n{head}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+    let length = match head.contains("Content-Length: ") {
+        true => String::new(),
+        false => format!("Content-Length: {}\r\n", body.len()),
+    };
+    let head = format!("{line} HTTP/1.1\r\n{head}{length}Connection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body).await.unwrap();
     let mut bytes = Vec::new();
