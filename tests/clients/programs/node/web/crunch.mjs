@@ -47,6 +47,18 @@ await withBrowser(async (browser) => {
   await page.getByLabel("Paste a letter").press("Control+Enter");
   await until(page, "the example's name", () => document.querySelector("#letters .name").textContent, "harvest.eml");
   await until(page, "both finds", () => document.querySelectorAll("#letters > li:first-child .finds > span").length, 2);
+  // Keys that repeat hand a letter in once, and what is written meanwhile stays.
+  await page.evaluate(() => {
+    const [form, text] = ["hand-in", "text"].map((id) => document.getElementById(id));
+    text.value = "lena@orchard.org";
+    for (let press = 0; press < 3; press++) form.requestSubmit();
+    text.value = "max@orchard.org";
+  });
+  await until(page, "it is handed in", () => document.getElementById("upload").disabled, false);
+  assert.equal(await page.locator("#text").inputValue(), "max@orchard.org");
+  await crunch(page, "max@orchard.org");
+  await until(page, "two more letters", () => document.querySelectorAll("#letters > li").length, 7);
+  await until(page, "both finds", () => [...document.querySelectorAll("#letters .finds")].map((letter) => letter.children.length), Array(7).fill(2));
   const count = Number(await page.locator("#total").textContent());
   assert.ok(count > 7);
   await fits(page);
@@ -55,7 +67,7 @@ await withBrowser(async (browser) => {
   // The total survives a reload, and every other page shows the same.
   await page.reload();
   await total(page, count);
-  assert.equal(await page.locator("#letters > li").count(), 5);
+  assert.equal(await page.locator("#letters > li").count(), 7);
   const phone = await open(browser, served.url, { viewport: PHONE, dark: true });
   await total(phone, count);
   await fits(phone);
