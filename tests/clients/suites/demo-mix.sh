@@ -3,9 +3,10 @@
 prepare() { need_python && need_demo; }
 
 check() {
-  local programs=$clients/programs/python/demo combination make
+  local programs=$clients/programs/python/demo combinations combination make
+  combinations=$("$python" "$programs/combinations.py") || return
   while read -r -a combination; do
     passes "$(IFS=-; echo "${combination[*]}")" "$python" "$programs/mix.py" "${combination[@]}" </dev/null
-  done < <("$python" "$programs/combinations.py")
+  done <<<"$combinations"
   for make in rust kombu celery; do passes "garbage-$make" "$python" "$programs/garbage.py" "$make"; done
 }
