@@ -12,6 +12,12 @@ mkdir -p "$cache"
 
 die() { echo "$*" >&2; exit 2; }
 
+# target_directory: where Cargo builds the workspace.
+target_directory() {
+  (cd "$repository" && cargo metadata --format-version 1 --no-deps --offline) |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
 # again COMMAND...: up to three tries, for what comes over the network and for nothing else.
 again() {
   local try

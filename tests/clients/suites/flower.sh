@@ -1,6 +1,9 @@
 # Flower, the page that watches Celery, with a live worker and with the email cruncher; it asks the HTTP API at $HTTP_URL for
 # the queues. SCREENSHOTS=DIR has its pages drawn there, with Chromium.
-prepare() { need_python; }
+prepare() {
+  [ -z "${SCREENSHOTS:-}" ] || apt_need chromium
+  need_python
+}
 
 check() {
   holds http-api test -n "${HTTP_URL:-}" || return
