@@ -6,8 +6,9 @@ live in its main process and come back with each new connection.
 
 from functools import partial
 
-from settings import NOT_PUBLISHED  # isort: skip
+from settings import NOT_PUBLISHED, RESULT  # isort: skip
 
+import messages
 import topology
 from celery import bootsteps
 from kombu import Consumer
@@ -44,4 +45,24 @@ class Bridge(bootsteps.ConsumerStep):
         message.ack()
 
     def work(self, queue, message):
+        raise NotImplementedError
+
+
+class Crunch(Bridge):
+    """A cruncher: takes file names. What is none has a result too, an empty one."""
+
+    kind = None
+    report = None  # the task that publishes a result
+
+    def work(self, queue, message):
+        label = messages.label(message)
+        try:
+            name = messages.file_name(message)
+        except ValueError as why:
+            note(f"{self.kind}: no file name: {why}")
+            self.report.apply_async(([], None, label), priority=RESULT)
+            return
+        self.crunch(name, label)
+
+    def crunch(self, name, label):
         raise NotImplementedError

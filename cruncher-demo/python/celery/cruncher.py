@@ -11,7 +11,7 @@ from pathlib import Path
 
 import messages
 import topology
-from bridge import Bridge
+from bridge import Bridge, Crunch
 from celery import chain, group
 from celery.worker.control import inspect_command
 from click import Option
@@ -20,20 +20,15 @@ from tally import Tally
 from tasks import app, ask_for_warning, find_fast, report, warn
 
 
-class Fast(Bridge):
+class Fast(Crunch):
     """Fast cruncher: a chain of two tasks for each file name; what the first finds is what the second reports."""
+
+    kind, report = "fast", report
 
     def __init__(self, consumer, fast=False, **options):
         self.queues = [topology.CRUNCHERS["fast"]] if fast else []
 
-    def work(self, queue, message):
-        label = messages.label(message)
-        try:
-            name = messages.file_name(message)
-        except ValueError as why:
-            note(f"fast: no file name: {why}")
-            report.apply_async(([], None, label), priority=RESULT)
-            return
+    def crunch(self, name, label):
         chain(find_fast.s(name).set(priority=LETTER), report.s(name, label).set(priority=RESULT))()
 
 

@@ -1,21 +1,16 @@
 """The prompt: a task for each file name, from the command line or a person; its result tells that the name is published."""
 
+from settings import LETTER, NOT_PUBLISHED  # isort: skip
+
 import argparse
 import sys
 
 from celery import group
 from celery.exceptions import TimeoutError
-from settings import LETTER, NOT_PUBLISHED
+from service import entered
 from tasks import announce
 
 PATIENCE_S = 60
-
-
-def entered():
-    """The names that a person enters, until `quit` or the end of the input."""
-    while (line := input("> ").strip()) != "quit":
-        if line:
-            yield line
 
 
 def publish(names):

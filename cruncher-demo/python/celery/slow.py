@@ -16,7 +16,7 @@ import find
 import letters
 import messages
 import topology
-from bridge import Bridge
+from bridge import Crunch
 from celery import chord
 from service import note, tell
 
@@ -69,19 +69,13 @@ def report(addresses, name, label=None):
         messages.publish_result(producer, "slow", name, addresses, label, retry=True)
 
 
-class Slow(Bridge):
+class Slow(Crunch):
     """A task for each file name."""
 
+    kind, report = "slow", report
     queues = [topology.CRUNCHERS["slow"]]
 
-    def work(self, queue, message):
-        label = messages.label(message)
-        try:
-            name = messages.file_name(message)
-        except ValueError as why:
-            note(f"slow: no file name: {why}")
-            report.apply_async(([], None, label), priority=RESULT)
-            return
+    def crunch(self, name, label):
         take_apart.apply_async((name, label), priority=LETTER)
 
 

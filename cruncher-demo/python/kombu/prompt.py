@@ -5,17 +5,10 @@ import sys
 
 import messages
 import topology
-from service import arguments, note, start, tell
+from service import arguments, entered, note, start, tell
 
 # A lost connection is made anew, and the name published again.
 RETRY = {"max_retries": 20, "errback": lambda why, pause: note(f"no broker ({why}); again in {pause:.0f} seconds")}
-
-
-def entered():
-    """The names that a person enters, until `quit` or the end of the input."""
-    while (line := input("> ").strip()) != "quit":
-        if line:
-            yield line
 
 
 def main():

@@ -100,6 +100,13 @@ def arguments(description):
     return parser
 
 
+def entered():
+    """The names that a person enters, until `quit` or the end of the input."""
+    while (line := input("> ").strip()) != "quit":
+        if line:
+            yield line
+
+
 def note(remark):
     """A remark, on standard error."""
     print(remark, file=sys.stderr, flush=True)
