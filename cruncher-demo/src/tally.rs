@@ -1,5 +1,5 @@
 //! What the status service knows: every address ever seen, who found it, and which are new in the watched domain.
-//! Pure: results in, news out.
+//! Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fmt;
@@ -46,14 +46,13 @@ impl Tally {
         }
     }
 
-    /// Takes one result in and gives what is new in the watched domain. What is no address is ignored.
-    pub fn record(&mut self, cruncher: &str, found: &[String]) -> Vec<News> {
+    /// Takes one result in. What is no address is ignored.
+    pub fn record(&mut self, cruncher: &str, found: &[String]) {
         self.results += 1;
         self.latest.clear();
         let known = self.by_cruncher.contains_key(cruncher) || self.by_cruncher.len() < CRUNCHERS_MAX;
         let cruncher = if known { cruncher } else { "others" };
         let own = self.by_cruncher.entry(cruncher.to_owned()).or_default();
-        let mut news = Vec::new();
         for address in found {
             let Some((local_part, domain)) = halves(address) else { continue };
             let key = address.to_lowercase();
@@ -69,11 +68,9 @@ impl Tally {
             self.latest.push(address.clone());
             if domain == self.domain {
                 self.new_in_domain.insert(local_part.to_owned());
-                news.push(News { local_part: local_part.to_owned(), domain });
+                self.unasked.push_back(News { local_part: local_part.to_owned(), domain });
             }
         }
-        self.unasked.extend(news.iter().cloned());
-        news
     }
 
     /// What the last result brought that nobody had found before.
@@ -154,15 +151,17 @@ mod tests {
         addresses.iter().map(|&address| address.to_owned()).collect()
     }
 
-    fn local_parts(news: &[News]) -> Vec<&str> {
-        news.iter().map(|news| news.local_part.as_str()).collect()
+    /// The local parts that a result brings.
+    fn news(tally: &mut Tally, cruncher: &str, found: &[&str]) -> Vec<String> {
+        tally.record(cruncher, &list(found));
+        std::mem::take(&mut tally.unasked).into_iter().map(|news| news.local_part).collect()
     }
 
     #[test]
     fn an_address_is_news_only_once() {
         let mut tally = Tally::new("apple.com");
-        assert_eq!(local_parts(&tally.record("fast", &list(&["ann@apple.com", "ann@apple.com"]))), ["ann"]);
-        assert!(tally.record("slow", &list(&["ann@apple.com"])).is_empty());
+        assert_eq!(news(&mut tally, "fast", &["ann@apple.com", "ann@apple.com"]), ["ann"]);
+        assert!(news(&mut tally, "slow", &["ann@apple.com"]).is_empty());
         assert_eq!((tally.addresses(), tally.found_by("fast"), tally.found_by("slow")), (1, 1, 1));
     }
 
@@ -184,16 +183,16 @@ mod tests {
     #[test]
     fn only_the_watched_domain_makes_news() {
         let mut tally = Tally::new("apple.com");
-        let news = tally.record("fast", &list(&["ann@apple.com", "bob@orchard.org", "carl@mail.apple.com"]));
-        assert_eq!(local_parts(&news), ["ann"]);
+        let found = ["ann@apple.com", "bob@orchard.org", "carl@mail.apple.com"];
+        assert_eq!(news(&mut tally, "fast", &found), ["ann"]);
         assert_eq!(tally.addresses(), 3);
     }
 
     #[test]
     fn case_tells_no_two_addresses_apart() {
         let mut tally = Tally::new("APPLE.com");
-        let news = tally.record("fast", &list(&["Ann@Apple.Com", "ann@apple.com", "ANN@APPLE.COM"]));
-        assert_eq!(news, [News { local_part: "Ann".into(), domain: "apple.com".into() }]);
+        tally.record("fast", &list(&["Ann@Apple.Com", "ann@apple.com", "ANN@APPLE.COM"]));
+        assert_eq!(tally.unasked, [News { local_part: "Ann".into(), domain: "apple.com".into() }]);
         assert_eq!(tally.addresses(), 1);
     }
 
@@ -207,7 +206,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_ignored() {
         let mut tally = Tally::new("apple.com");
-        assert!(tally.record("fast", &list(&["", "ann", "@apple.com", "ann@", "a@b@apple.com"])).is_empty());
+        assert!(news(&mut tally, "fast", &["", "ann", "@apple.com", "ann@", "a@b@apple.com"]).is_empty());
         assert_eq!(tally.addresses(), 0);
     }
 
@@ -223,8 +222,7 @@ mod tests {
     #[test]
     fn memory_has_a_bound() {
         let mut tally = Tally { addresses_max: 2, ..Tally::new("apple.com") };
-        let news = tally.record("fast", &list(&["a@apple.com", "b@apple.com", "c@apple.com", "a@apple.com"]));
-        assert_eq!(local_parts(&news), ["a", "b"]);
+        assert_eq!(news(&mut tally, "fast", &["a@apple.com", "b@apple.com", "c@apple.com", "a@apple.com"]), ["a", "b"]);
         assert!(tally.to_string().ends_with("1 not remembered: more than 2"), "{tally}");
         for number in 0..100 {
             tally.record(&format!("cruncher {number}"), &[]);
