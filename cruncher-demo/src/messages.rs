@@ -8,6 +8,7 @@
 //! ```
 
 use leveret_client::spec::{RawProperties, ShortBytes};
+use std::str::FromStr;
 
 /// The body of a warning.
 pub const SPAM_ME: &str = "spam me!";
@@ -72,6 +73,11 @@ impl CruncherResult {
 /// none: put right, it could be longer than what may be passed on.
 pub fn label(properties: RawProperties<'_>) -> Option<String> {
     properties.correlation_id().and_then(|label| std::str::from_utf8(&label).ok().map(str::to_owned))
+}
+
+/// The number of a letter in the label that a run of that name gave it.
+pub(crate) fn number_of<N: FromStr>(run: &str, label: &str) -> Option<N> {
+    label.strip_prefix(run)?.strip_prefix('/')?.parse().ok()
 }
 
 /// How often sending this warning has failed before.

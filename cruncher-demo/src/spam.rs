@@ -2,7 +2,7 @@
 //! message round once more with a count, so that the others in the queue get their turn.
 
 use crate::error::Error;
-use crate::mail::{Failure, Post};
+use crate::mail::{Failure, Post, SENDER};
 use crate::messages::{self, ATTEMPTS_HEADER};
 use crate::screen::Screen;
 use crate::service::{Service, hand_over, one_at_a_time};
@@ -10,6 +10,7 @@ use crate::topology::{declare_spam_queue, spam_queue};
 use lettre::message::Mailbox;
 use leveret_client::spec::TableBuf;
 use leveret_client::{Channel, Consume, Consumer, Delivery, Publish};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -31,6 +32,26 @@ pub struct Warnings {
     pub post: Post,
     /// How often each is tried.
     pub attempts: u32,
+}
+
+impl Warnings {
+    /// Warnings as files in `folder`, or without one in a new folder under the system's temporary one; and that folder.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn into_folder(domain: &str, folder: Option<&Path>) -> Result<(Warnings, PathBuf), Error> {
+        let sender = SENDER.parse().map_err(|why| Error::Usage(format!("{SENDER}: {why}")))?;
+        let folder = match folder {
+            Some(folder) => folder.to_owned(),
+            None => {
+                let made = tempfile::Builder::new().prefix("cruncher-warnings-").tempdir();
+                let what = || "make a folder for warnings".to_owned();
+                made.map_err(|source| Error::File { what: what(), source })?.keep()
+            }
+        };
+        let post = Post::folder(&folder)?;
+        Ok((Warnings { domain: domain.to_owned(), sender, post, attempts: ATTEMPTS }, folder))
+    }
 }
 
 /// The end of one warning.

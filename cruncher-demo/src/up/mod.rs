@@ -8,10 +8,9 @@ mod summary;
 
 use crate::error::Error;
 use crate::letters;
-use crate::mail::{Post, SENDER};
 use crate::prompt;
 use crate::screen::Screen;
-use crate::spam::{ATTEMPTS, Warnings};
+use crate::spam::Warnings;
 use crate::stop::Stop;
 use embedded::Embedded;
 use indicatif::ProgressBar;
@@ -51,31 +50,15 @@ pub struct Settings {
 /// # Errors
 /// When a service or the broker fails, or `once` could not finish.
 pub async fn run(settings: &Settings, screen: &Screen, stop: Stop) -> Result<(), Error> {
-    let embedded = match settings.url {
-        Some(_) => None,
-        None => Some(Embedded::start(settings.listen).await?),
-    };
-    let own_url = embedded.as_ref().map(Embedded::url);
-    if let Some(url) = own_url {
-        screen.note(&format!("up: broker at {url}"));
-    }
-    let worked = match own_url.or(settings.url.as_deref()) {
-        Some(url) => work(url, settings, screen, stop).await,
-        None => Err(Error::Usage("no broker".to_owned())),
-    };
-    let ended = match embedded {
-        Some(embedded) => embedded.shutdown().await,
-        None => Ok(()),
-    };
+    let broker = Embedded::unless(settings.url.as_deref(), settings.listen, "up", screen).await?;
+    let worked = work(broker.url(), settings, screen, stop).await;
+    let ended = broker.shutdown().await;
     worked.and(ended)
 }
 
 async fn work(url: &str, settings: &Settings, screen: &Screen, stop: Stop) -> Result<(), Error> {
     let (files, _letters) = files(settings)?;
-    let out = out_folder(settings)?;
-    let sender = SENDER.parse().map_err(|why| Error::Usage(format!("{SENDER}: {why}")))?;
-    let domain = settings.domain.clone();
-    let warnings = Warnings { domain, sender, post: Post::folder(&out)?, attempts: ATTEMPTS };
+    let (warnings, out) = Warnings::into_folder(&settings.domain, settings.out.as_deref())?;
 
     let run = Run::new(run_id());
     // With `once`, only messages of the run itself count.
@@ -171,17 +154,6 @@ fn files(settings: &Settings) -> Result<(Vec<String>, Option<TempDir>), Error> {
         Ok((paths.iter().map(|path| path.display().to_string()).collect(), Some(folder)))
     });
     written.map_err(|source| Error::File { what: "write the example letters".to_owned(), source })
-}
-
-fn out_folder(settings: &Settings) -> Result<PathBuf, Error> {
-    match &settings.out {
-        Some(out) => Ok(out.clone()),
-        None => {
-            let folder = tempfile::Builder::new().prefix("cruncher-warnings-").tempdir();
-            let folder = folder.map_err(|source| Error::File { what: "make a folder for warnings".to_owned(), source });
-            folder.map(TempDir::keep)
-        }
-    }
 }
 
 /// A name that no other run has: what time it is, and which process.

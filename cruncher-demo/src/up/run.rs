@@ -4,6 +4,7 @@
 //! messages from those that earlier runs left in the durable queues.
 
 use crate::crunch::Kind;
+use crate::messages::number_of;
 use std::collections::HashSet;
 
 /// The files of one run, the results and warnings that follow from them.
@@ -94,11 +95,7 @@ impl Run {
 
 /// Is that label one of the run `id`?
 pub(super) fn is_of(id: &str, label: Option<&str>) -> bool {
-    label.is_some_and(|label| number_of(id, label).is_some())
-}
-
-fn number_of(id: &str, label: &str) -> Option<usize> {
-    label.strip_prefix(id)?.strip_prefix('/')?.parse().ok()
+    label.is_some_and(|label| number_of::<usize>(id, label).is_some())
 }
 
 #[cfg(test)]

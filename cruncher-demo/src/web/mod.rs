@@ -17,9 +17,8 @@ mod text;
 mod uploads;
 
 use crate::error::Error;
-use crate::mail::{Post, SENDER};
 use crate::screen::Screen;
-use crate::spam::{ATTEMPTS, Warnings};
+use crate::spam::Warnings;
 use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::topology::without_login;
@@ -30,10 +29,9 @@ use http::LETTER_BYTES_MAX;
 use rows::{Broker, Fixed, Link};
 use session::{Crew, Session, connected};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use uploads::Uploads;
 
@@ -63,7 +61,7 @@ pub struct Settings {
 pub struct Web {
     listener: TcpListener,
     address: SocketAddr,
-    embedded: Option<Embedded>,
+    broker: Embedded,
     crew: Crew,
     first: Option<Session>,
 }
@@ -88,16 +86,8 @@ impl Web {
         let cannot = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let embedded = match settings.url {
-            Some(_) => None,
-            None => Some(Embedded::start(settings.broker_listen).await?),
-        };
-        let own_url = embedded.as_ref().map(Embedded::url);
-        if let Some(url) = own_url {
-            screen.note(&format!("web: broker at {url}"));
-        }
-        let url = own_url.or(settings.url.as_deref()).unwrap_or_default().to_owned();
-        let crew = crew(settings, url, embedded.is_some(), screen)?;
+        let broker = Embedded::unless(settings.url.as_deref(), settings.broker_listen, "web", screen).await?;
+        let crew = crew(settings, &broker, screen)?;
         if !address.ip().is_loopback() {
             screen.note("web: whoever can reach this address can hand letters in and read what is found");
         }
@@ -110,7 +100,7 @@ impl Web {
             }
             Err(why) => return Err(why),
         };
-        Ok(Web { listener, address, embedded, crew, first })
+        Ok(Web { listener, address, broker, crew, first })
     }
 
     /// Where the page can be opened on this machine.
@@ -128,7 +118,7 @@ impl Web {
     /// # Errors
     /// When a service or the embedded broker does not end properly.
     pub async fn serve(self, stop: Stop) -> Result<(), Error> {
-        let Web { listener, address, embedded, crew, first } = self;
+        let Web { listener, address, broker, crew, first } = self;
         let (feed, uploads) = (crew.feed.clone(), crew.uploads.clone());
         let routes = http::routes(feed, uploads.clone(), address.ip().is_loopback(), stop.clone());
         let screen = crew.screen.clone();
@@ -136,45 +126,27 @@ impl Web {
         if let Some((letters, folder)) = uploads.end() {
             screen.note(&format!("web: {letters} letters are not crunched yet; they stay in {}", folder.display()));
         }
-        let ended = match embedded {
-            Some(embedded) => embedded.shutdown().await,
-            None => Ok(()),
-        };
+        let ended = broker.shutdown().await;
         worked.and(ended)
     }
 }
 
-fn crew(settings: &Settings, url: String, embedded: bool, screen: &Screen) -> Result<Crew, Error> {
+fn crew(settings: &Settings, broker: &Embedded, screen: &Screen) -> Result<Crew, Error> {
     let run = run_id();
     let uploads = Arc::new(Uploads::new(&run)?);
     let domain = settings.domain.to_lowercase();
     let tally = Arc::new(Mutex::new(Tally::new(&domain)));
-    let out = if settings.only_page { None } else { Some(out_folder(settings)?) };
-    let warnings = match &out {
-        Some(out) => Some(warnings(&domain, out)?),
-        None => None,
+    let (warnings, out) = match settings.only_page {
+        true => (None, None),
+        false => Warnings::into_folder(&domain, settings.out.as_deref())
+            .map(|(warnings, out)| (Some(warnings), Some(out)))?,
     };
     let (out, own_services) = (out.map(|out| out.display().to_string()), warnings.is_some());
     let fixed = Fixed { run, domain, out, own_services, letter_bytes_max: LETTER_BYTES_MAX };
-    let broker = Broker { link: Link::Connecting, address: without_login(&url), embedded, healed: 0 };
-    let feed = Arc::new(Feed::new(Board::new(fixed, broker)));
+    let (url, embedded) = (broker.url().to_owned(), broker.is_own());
+    let link = Broker { link: Link::Connecting, address: without_login(&url), embedded, healed: 0 };
+    let feed = Arc::new(Feed::new(Board::new(fixed, link)));
     Ok(Crew { url, feed, uploads, tally, warnings, screen: screen.remarks_only() })
-}
-
-fn out_folder(settings: &Settings) -> Result<PathBuf, Error> {
-    match &settings.out {
-        Some(out) => Ok(out.clone()),
-        None => {
-            let folder = tempfile::Builder::new().prefix("cruncher-warnings-").tempdir();
-            let folder = folder.map_err(|source| Error::File { what: "make a folder for warnings".to_owned(), source });
-            folder.map(TempDir::keep)
-        }
-    }
-}
-
-fn warnings(domain: &str, out: &Path) -> Result<Warnings, Error> {
-    let sender = SENDER.parse().map_err(|why| Error::Usage(format!("{SENDER}: {why}")))?;
-    Ok(Warnings { domain: domain.to_owned(), sender, post: Post::folder(out)?, attempts: ATTEMPTS })
 }
 
 /// Works, one session after another, until `stop`.

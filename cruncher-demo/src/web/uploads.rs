@@ -8,6 +8,7 @@
 
 use crate::crunch::Kind;
 use crate::error::Error;
+use crate::messages::number_of;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
@@ -178,7 +179,7 @@ impl Uploads {
 
     /// A cruncher is done with the letter of that label.
     pub(super) fn crunched(&self, label: Option<&str>, cruncher: &str) {
-        let number = label.and_then(|label| label.strip_prefix(&self.run)?.strip_prefix('/')?.parse().ok());
+        let number = label.and_then(|label| number_of(&self.run, label));
         let kind = [Kind::Fast, Kind::Slow].into_iter().find(|kind| kind.name() == cruncher);
         let Some((number, kind)) = number.zip(kind) else { return };
         let mut state = self.state();
