@@ -77,7 +77,11 @@ impl Uploads {
     /// # Errors
     /// When it cannot be made.
     pub(super) fn new(run: &str) -> Result<Uploads, Error> {
-        let made = tempfile::Builder::new().prefix("cruncher-letters-").tempdir();
+        let mut folder = tempfile::Builder::new();
+        // Letters are nobody else's business.
+        #[cfg(unix)]
+        folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let made = folder.prefix("cruncher-letters-").tempdir();
         let made = made.map_err(|source| Error::File { what: "make a folder for letters".to_owned(), source })?;
         let state = Mutex::new(State::default());
         Ok(Uploads { folder: made.keep(), run: run.to_owned(), state, released: Notify::new() })
@@ -341,6 +345,15 @@ mod tests {
         }
         assert!(matches!(uploads.reserve("d", 0), Err(Refused::Busy)));
         uploads.end();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_reads_the_letters() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let metadata = std::fs::metadata(&uploads().folder).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o700);
     }
 
     #[test]
