@@ -36,10 +36,11 @@ export async function end(child, signal = "SIGTERM") {
   return ended;
 }
 
-/** Serves the page, on a free port unless another place is named; gives its address. */
+/** Serves the page, on a free port unless another place is named, with its warnings in our folder; gives its address. */
 export async function serve(...options) {
   const listen = options.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
-  const { child, line } = await start(process.env.CRUNCHER_DEMO, "web", ...listen, ...options);
+  const out = options.includes("--only-page") ? [] : ["--out", join(process.cwd(), "warnings")];
+  const { child, line } = await start(process.env.CRUNCHER_DEMO, "web", ...listen, ...out, ...options);
   assert.match(line, /^open http:\/\/127\.0\.0\.1:\d+$/);
   return { child, url: line.slice("open ".length) };
 }
