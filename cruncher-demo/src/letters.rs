@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 /// File name and text of each letter.
-const LETTERS: [(&str, &str); 5] = [
+const LETTERS: [(&str, &str); 8] = [
     ("plain.txt", include_str!("../letters/plain.txt")),
     ("harvest.eml", include_str!("../letters/harvest.eml")),
     ("forwarded.eml", include_str!("../letters/forwarded.eml")),
     ("homepage.html", include_str!("../letters/homepage.html")),
     ("notice.txt", include_str!("../letters/notice.txt")),
+    ("minutes.eml", include_str!("../letters/minutes.eml")),
+    ("bounce.eml", include_str!("../letters/bounce.eml")),
+    ("release.md", include_str!("../letters/release.md")),
 ];
 
 /// File name and text of each letter.

@@ -29,10 +29,32 @@ fn mails(out: &Path) -> Vec<String> {
 #[test]
 fn the_example_letters_come_out_as_they_should() {
     let out = tempfile::tempdir().unwrap();
-    let names = ["ann", "bob", "dora", "emil", "fritz", "ida", "lena", "nora", "paula", "rosa", "sven"];
+    let names = [
+        "_vera",
+        "ann",
+        "bob",
+        "dora",
+        "emil",
+        "fritz",
+        "ida",
+        "jana",
+        "lena",
+        "mira",
+        "muehle",
+        "nora",
+        "paula",
+        "robin+cellar",
+        "rosa",
+        "sven",
+        "tina",
+        "vera",
+        "wanda",
+        "yvonne",
+        "zoe",
+    ];
     let expected = json!({
-        "files": 5, "addresses": 31, "by_cruncher": {"fast": 17, "slow": 20},
-        "domain": "apple.com", "new_in_domain": names, "warned": 11,
+        "files": 8, "addresses": 66, "by_cruncher": {"fast": 44, "slow": 40},
+        "domain": "apple.com", "new_in_domain": names, "warned": 21,
     });
     assert_eq!(totals(&up(out.path(), &[])), expected);
     assert_eq!(mails(out.path()), names.map(|name| format!("{name}@apple.com.eml")));
