@@ -24,6 +24,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All there are.
+    pub const BOTH: [Kind; 2] = [Kind::Fast, Kind::Slow];
+
     /// What results are signed with.
     pub fn name(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ pub mod spam;
 pub mod status;
 pub mod stop;
 pub mod tally;
+mod terminal;
 pub mod topology;
 pub mod up;
 pub mod web;

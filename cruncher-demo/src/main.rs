@@ -142,6 +142,18 @@ struct Up {
     /// Where the warnings are written; without it, a new folder among the temporary ones
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Print lines, with bars for --once, where a terminal would show a live view
+    #[arg(long)]
+    plain: bool,
+    /// Kill crunchers in mid-work, again and again, and check that nothing is lost or counted twice
+    #[arg(long)]
+    chaos: bool,
+    /// Send the files again and again, one each so many milliseconds
+    #[arg(long, value_name = "MILLISECONDS", conflicts_with = "once", value_parser = clap::value_parser!(u64).range(1..))]
+    every: Option<u64>,
+    /// Let each file last so long with the slow cruncher, and a quarter of it with the fast one, to be watched
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    pace: u64,
     /// How long --once waits while nothing happens
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     patience: u64,
@@ -235,9 +247,11 @@ async fn spam_service(arguments: Spam, screen: &Screen, stop: Stop) -> Result<()
 }
 
 async fn up_service(arguments: Up, screen: &Screen, stop: Stop) -> Result<(), Error> {
-    let Up { files, once, json, url, listen, domain, out, patience } = arguments;
-    let patience = Duration::from_secs(patience);
-    up::run(&up::Settings { url, listen, files, domain, out, once, json, patience }, screen, stop).await
+    let Up { files, once, json, url, listen, domain, out, plain, chaos, every, pace, patience } = arguments;
+    let (patience, pace) = (Duration::from_secs(patience), Duration::from_millis(pace));
+    let every = every.map(Duration::from_millis);
+    let settings = up::Settings { url, listen, files, domain, out, once, json, plain, chaos, every, pace, patience };
+    up::run(&settings, screen, stop).await
 }
 
 async fn web_service(arguments: Web, screen: &Screen, stop: Stop) -> Result<(), Error> {

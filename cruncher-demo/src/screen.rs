@@ -3,7 +3,9 @@
 //! File names and addresses come from strangers, so nothing unprintable reaches the terminal.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Where a service writes. Clones share the bars.
@@ -12,6 +14,34 @@ pub struct Screen {
     bars: Option<MultiProgress>,
     silent: bool,
     remarks_only: bool,
+    lines: Option<Lines>,
+}
+
+/// The newest lines of a screen that somebody else draws.
+#[derive(Debug, Clone, Default)]
+pub struct Lines(Arc<Mutex<VecDeque<String>>>);
+
+/// How many lines are kept.
+const LINES_MAX: usize = 200;
+
+impl Lines {
+    /// The newest `count` lines, the newest last.
+    pub fn newest(&self, count: usize) -> Vec<String> {
+        let lines = self.lines();
+        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+    }
+
+    pub(crate) fn push(&self, line: String) {
+        let mut lines = self.lines();
+        if lines.len() >= LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Screen {
@@ -29,6 +59,11 @@ impl Screen {
     #[must_use]
     pub fn remarks_only(&self) -> Screen {
         Screen { remarks_only: true, ..self.clone() }
+    }
+
+    /// A screen that writes into `lines`, for a program that draws them itself.
+    pub fn drawn(lines: Lines) -> Screen {
+        Screen { lines: Some(lines), ..Screen::default() }
     }
 
     /// A result: one line on standard output.
@@ -76,6 +111,7 @@ impl Screen {
         let write = || drop(writeln!(out(), "{text}"));
         match &self.bars {
             _ if self.silent => {}
+            _ if self.lines.is_some() => self.lines.iter().for_each(|lines| lines.push(text.clone())),
             Some(bars) => bars.suspend(write),
             None => write(),
         }
@@ -97,7 +133,18 @@ pub fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::*;
+
+    #[test]
+    fn lines_that_are_drawn_have_a_bound() {
+        let lines = Lines::default();
+        let screen = Screen::drawn(lines.clone());
+        for number in 0..10 * LINES_MAX {
+            screen.note(&format!("line {number}\u{1b}"));
+        }
+        assert_eq!(lines.newest(1), [format!("line {}\\u{{1b}}", 10 * LINES_MAX - 1)]);
+        assert_eq!(lines.newest(usize::MAX).len(), LINES_MAX);
+    }
 
     #[test]
     fn a_strangers_text_cannot_command_the_terminal() {

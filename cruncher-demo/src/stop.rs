@@ -1,5 +1,6 @@
 //! The wish to end, which every service hears.
 
+use crate::terminal;
 use tokio::sync::watch;
 
 /// Hears the wish to end. Clones hear the same one.
@@ -24,6 +25,7 @@ impl Stop {
             interrupted().await;
             stopper.stop();
             interrupted().await;
+            terminal::restore();
             std::process::exit(130);
         });
         stop
@@ -37,6 +39,11 @@ impl Stop {
 }
 
 impl Stopper {
+    /// One more that hears it.
+    pub(crate) fn stop_of(&self) -> Stop {
+        Stop(self.0.subscribe())
+    }
+
     /// Asks all to end.
     pub fn stop(&self) {
         self.0.send_replace(true);

@@ -109,6 +109,11 @@ impl Tally {
         self.by_cruncher.iter().map(|(name, found)| (name.as_str(), found.len()))
     }
 
+    /// How many local parts were seen in the watched domain.
+    pub fn new_in_domain_count(&self) -> usize {
+        self.new_in_domain.len()
+    }
+
     /// The local parts seen in the watched domain, sorted.
     pub fn new_in_domain(&self) -> impl Iterator<Item = &str> {
         self.new_in_domain.iter().map(String::as_str)

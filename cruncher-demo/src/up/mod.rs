@@ -1,28 +1,36 @@
 //! `up`: all services in one program, over a broker of its own or a given one.
 
+mod bars;
+mod board;
+mod chaos;
+mod cruncher;
+mod depths;
 pub(crate) mod embedded;
 mod run;
 mod services;
 mod spammers;
 mod summary;
+mod view;
+mod watch;
 
 use crate::error::Error;
 use crate::letters;
-use crate::prompt;
-use crate::screen::Screen;
+use crate::screen::{Lines, Screen};
 use crate::spam::Warnings;
 use crate::stop::Stop;
+use crate::topology::without_login;
+use board::SharedBoard;
+use chaos::{Check, addresses_in};
 use embedded::Embedded;
-use indicatif::ProgressBar;
 use run::Run;
-use services::{Event, Services};
-use spammers::Counted;
-use std::io::IsTerminal;
+use services::Services;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use summary::Summary;
 use tempfile::TempDir;
+use view::View;
+use watch::Up;
 
 /// What `up` is asked to do.
 #[derive(Debug, Clone)]
@@ -41,6 +49,14 @@ pub struct Settings {
     pub once: bool,
     /// Print the totals as JSON.
     pub json: bool,
+    /// Print lines even where a terminal would show a live view.
+    pub plain: bool,
+    /// Kill crunchers in mid-work, again and again.
+    pub chaos: bool,
+    /// Send the files again and again, one each time this is over.
+    pub every: Option<Duration>,
+    /// How long a file lasts at least with the slow cruncher.
+    pub pace: Duration,
     /// How long `once` waits while nothing happens.
     pub patience: Duration,
 }
@@ -63,85 +79,43 @@ async fn work(url: &str, settings: &Settings, screen: &Screen, stop: Stop) -> Re
     let run = Run::new(run_id());
     // With `once`, only messages of the run itself count.
     let only = settings.once.then(|| run.id().to_owned());
-    let services = Services::start(url, settings, warnings, only, screen).await?;
-    let mut up = Up { settings, screen, services, run, bars: Bars::new(settings, screen, files.len()) };
+    let board = board(url, settings);
+    let lines = view::is_wanted(settings).then(Lines::default);
+    let services_screen = lines.clone().map_or_else(|| screen.clone(), Screen::drawn);
+    let mut services = Services::start(url, settings, warnings, only, &services_screen, board.clone()).await?;
+    let mut view = None;
+    if let Some(lines) = lines {
+        services.watch_depths(url).await?;
+        view = Some(View::start(board.clone(), lines, settings.chaos)?);
+    }
+    let mut up = Up::new(settings, services_screen, services, run, board.clone(), view, files.len());
     let done = up.watch(&files, stop).await;
-    up.bars.clear();
-    let Up { services, run, .. } = up;
+    let (services, run, sent) = up.end();
     let (tally, ended) = services.end().await;
-    Summary { tally: &tally, files: run.files(), warned: run.warned(), out: &out }.print(screen, settings.json);
-    done.and(ended)
+
+    let is_over = settings.chaos && run.is_over() && board.open().is_settled();
+    let expected = match is_over {
+        true => tokio::task::spawn_blocking(move || addresses_in(&sent)).await.ok(),
+        false => None,
+    };
+    let check = expected.map(|expected| Check::of(&board.open(), expected));
+    let summary = Summary { tally: &tally, files: run.files(), warned: run.warned(), out: &out, check: check.as_ref() };
+    summary.print(screen, settings.json);
+    let same = match check {
+        Some(check) if !check.holds() => Err(Error::Unfinished(check.to_string())),
+        _ => Ok(()),
+    };
+    done.and(ended).and(same)
 }
 
-struct Up<'u> {
-    settings: &'u Settings,
-    screen: &'u Screen,
-    services: Services,
-    run: Run,
-    bars: Bars,
-}
-
-impl Up<'_> {
-    /// Publishes `files` and those that are entered, and follows what comes of them.
-    async fn watch(&mut self, files: &[String], mut stop: Stop) -> Result<(), Error> {
-        for file in files {
-            tokio::select! {
-                biased;
-                () = stop.asked() => return self.interrupted(),
-                published = publish(&mut self.run, &self.services, file) => published?,
-            }
-        }
-        let interactive = !self.settings.once && std::io::stdin().is_terminal();
-        let mut entered = interactive.then(|| prompt::entered(self.screen));
-        while !(self.settings.once && self.run.is_over()) {
-            let next_name = async {
-                match &mut entered {
-                    Some(entered) => entered.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = stop.asked() => return self.interrupted(),
-                event = self.services.event() => self.follow(event)?,
-                name = next_name => match name {
-                    Some((name, _answered)) => publish(&mut self.run, &self.services, &name).await?,
-                    None => return Ok(()),
-                },
-                () = tokio::time::sleep(self.settings.patience), if self.settings.once => {
-                    return Err(Error::Unfinished(format!("nothing happens any more, {}", self.run.missing())));
-                }
-            }
-            self.bars.warned(&self.run);
-        }
-        Ok(())
-    }
-
-    fn follow(&mut self, event: Event) -> Result<(), Error> {
-        match event {
-            Event::Counted(Counted { result, expected }) => {
-                if self.run.counted(result.label.as_deref(), &result.cruncher, expected) {
-                    self.bars.crunched(&result.cruncher);
-                }
-            }
-            Event::Ended(ended) => {
-                if !self.settings.once || run::is_of(self.run.id(), ended.label.as_deref()) {
-                    self.run.warning_ended(&ended.local_part, ended.written);
-                }
-            }
-            Event::Failed(why) => return Err(why),
-        }
-        Ok(())
-    }
-
-    fn interrupted(&self) -> Result<(), Error> {
-        if self.settings.once { Err(Error::Unfinished(self.run.missing())) } else { Ok(()) }
-    }
-}
-
-async fn publish(run: &mut Run, services: &Services, file: &str) -> Result<(), Error> {
-    let label = run.add_file();
-    prompt::publish(&services.prompt, file, Some(&label)).await
+fn board(url: &str, settings: &Settings) -> SharedBoard {
+    let board = SharedBoard::default();
+    let mut painted = board.open();
+    painted.broker = without_login(url);
+    painted.domain = settings.domain.to_lowercase();
+    painted.chaos = settings.chaos;
+    drop(painted);
+    board
 }
 
 /// The files to crunch, and the folder of the example letters if it is they.
@@ -160,35 +134,4 @@ fn files(settings: &Settings) -> Result<(Vec<String>, Option<TempDir>), Error> {
 pub(crate) fn run_id() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{:x}-{:x}", now.as_nanos(), std::process::id())
-}
-
-/// The bars of `--once` on a terminal.
-struct Bars {
-    fast: ProgressBar,
-    slow: ProgressBar,
-    warned: ProgressBar,
-}
-
-impl Bars {
-    fn new(settings: &Settings, screen: &Screen, files: usize) -> Bars {
-        let screen = if settings.once { screen.clone() } else { Screen::default() };
-        let files = files as u64;
-        Bars { fast: screen.bar("fast", files), slow: screen.bar("slow", files), warned: screen.bar("warned", 0) }
-    }
-
-    fn crunched(&self, cruncher: &str) {
-        let bar = if cruncher == crate::crunch::Kind::Fast.name() { &self.fast } else { &self.slow };
-        bar.inc(1);
-    }
-
-    fn warned(&self, run: &Run) {
-        self.warned.set_length(run.warnings() as u64);
-        self.warned.set_position(run.warned() as u64);
-    }
-
-    fn clear(&self) {
-        for bar in [&self.fast, &self.slow, &self.warned] {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -5,7 +5,7 @@
 
 use crate::crunch::Kind;
 use crate::messages::number_of;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The files of one run, the results and warnings that follow from them.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Run {
     id: String,
     files: usize,
     outstanding: HashSet<(usize, &'static str)>,
+    crunched: HashMap<&'static str, usize>,
+    twice: usize,
     waiting: HashSet<String>,
     early: HashSet<String>,
     warned: HashSet<String>,
@@ -25,6 +27,8 @@ impl Run {
             id,
             files: 0,
             outstanding: HashSet::new(),
+            crunched: HashMap::new(),
+            twice: 0,
             waiting: HashSet::new(),
             early: HashSet::new(),
             warned: HashSet::new(),
@@ -54,7 +58,13 @@ impl Run {
         }
         let number = label.and_then(|label| number_of(&self.id, label));
         let kind = [Kind::Fast, Kind::Slow].into_iter().find(|kind| kind.name() == cruncher);
-        number.zip(kind).is_some_and(|(number, kind)| self.outstanding.remove(&(number, kind.name())))
+        let Some((number, kind)) = number.filter(|number| *number < self.files).zip(kind) else { return false };
+        let waited_for = self.outstanding.remove(&(number, kind.name()));
+        match waited_for {
+            true => *self.crunched.entry(kind.name()).or_default() += 1,
+            false => self.twice += 1,
+        }
+        waited_for
     }
 
     /// A warning has come to its end. It may do so before the result that it follows from has been counted.
@@ -80,6 +90,21 @@ impl Run {
     /// How many files there are.
     pub(super) fn files(&self) -> usize {
         self.files
+    }
+
+    /// How many of them `kind` has crunched.
+    pub(super) fn crunched(&self, kind: Kind) -> usize {
+        self.crunched.get(kind.name()).copied().unwrap_or(0)
+    }
+
+    /// How many results came once more, and were not counted again.
+    pub(super) fn twice(&self) -> usize {
+        self.twice
+    }
+
+    /// How many results are still to come.
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding.len()
     }
 
     /// How many addresses are expected to be warned, or were.
@@ -130,6 +155,7 @@ mod tests {
         assert!(run.counted(Some(&labels[0]), "fast", vec![]));
         assert!(!run.counted(Some(&labels[0]), "fast", vec![]));
         assert!(!run.is_over());
+        assert_eq!((run.crunched(Kind::Fast), run.crunched(Kind::Slow), run.twice()), (1, 0, 1));
     }
 
     #[test]
@@ -138,6 +164,7 @@ mod tests {
         for label in [None, Some("other/0"), Some("run/1"), Some("run/x"), Some("run")] {
             assert!(!run.counted(label, "fast", vec![]));
         }
+        assert_eq!(run.twice(), 0);
         assert!(is_of("run", Some("run/0")) && !is_of("run", Some("run2/0")) && !is_of("run", None));
     }
 

@@ -1,6 +1,10 @@
 //! The services of `up`, each with a connection of its own, as if they were programs of their own.
 
 use super::Settings;
+use super::board::SharedBoard;
+use super::chaos::Doomed;
+use super::cruncher::Watched;
+use super::depths::Depths;
 use super::spammers::{Counted, Listeners, Spammers};
 use crate::crunch::{Cruncher, Kind};
 use crate::error::Error;
@@ -14,7 +18,7 @@ use crate::topology::{self, STATUS};
 use leveret_client::{Channel, Connection};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 /// How many messages to the watcher may wait.
@@ -42,6 +46,8 @@ pub(super) struct Services {
     tasks: JoinSet<Result<(), Error>>,
     stopper: Stopper,
     connections: Vec<Connection>,
+    board: SharedBoard,
+    by_hand: Arc<Notify>,
 }
 
 impl Services {
@@ -52,6 +58,7 @@ impl Services {
         warnings: Warnings,
         only: Option<String>,
         screen: &Screen,
+        board: SharedBoard,
     ) -> Result<Services, Error> {
         let (stopper, stop) = Stop::new();
         let (counted_sender, counted) = mpsc::channel(EVENTS_MAX);
@@ -68,28 +75,55 @@ impl Services {
             tasks: JoinSet::new(),
             stopper,
             connections: vec![prompt, status.clone(), spam.clone()],
+            board: board.clone(),
+            by_hand: Arc::default(),
         };
         topology::declare(&services.prompt).await?;
 
-        let listeners = Listeners { counted: counted_sender, ended: ended_sender };
+        let listeners = Listeners { counted: counted_sender, ended: ended_sender, board };
         let alone = only.is_some();
         let spammers = Spammers::new(spam, warnings, screen.clone(), stop.clone(), only, listeners);
         let started = Status::start(tally, status.open_channel().await?, screen.clone(), spammers, alone).await;
         let (service, consumer) = started.map_err(|why| if alone { in_use(why) } else { why })?;
         services.tasks.spawn(serve(service, consumer, stop.clone(), None));
-        for kind in [Kind::Fast, Kind::Slow] {
-            services.crunch(url, kind, screen, stop.clone()).await?;
+        for kind in Kind::BOTH {
+            services.crunch(url, kind, settings, screen, stop.clone()).await?;
         }
         Ok(services)
     }
 
-    async fn crunch(&mut self, url: &str, kind: Kind, screen: &Screen, stop: Stop) -> Result<(), Error> {
+    async fn crunch(
+        &mut self,
+        url: &str,
+        kind: Kind,
+        settings: &Settings,
+        screen: &Screen,
+        stop: Stop,
+    ) -> Result<(), Error> {
+        let (pace, board, screen) = (settings.pace, self.board.clone(), screen.clone());
+        if settings.chaos {
+            let (url, by_hand) = (url.to_owned(), self.by_hand.clone());
+            self.tasks.spawn(Doomed { url, kind, pace, board, screen, stop, by_hand }.run());
+            return Ok(());
+        }
         let connection = topology::connect(url, kind.queue()).await?;
         let channel = connection.open_channel().await?;
-        let (service, consumer) = Cruncher::start(kind, channel, screen.clone()).await?;
-        self.tasks.spawn(serve(service, consumer, stop, None));
+        let (cruncher, consumer) = Cruncher::start(kind, channel, screen).await?;
+        self.tasks.spawn(serve(Watched { cruncher, kind, pace, board, doom: None }, consumer, stop, None));
         self.connections.push(connection);
         Ok(())
+    }
+
+    /// Lets somebody look how full the queues are.
+    pub(super) async fn watch_depths(&mut self, url: &str) -> Result<(), Error> {
+        let depths = Depths::start(url, self.board.clone()).await?;
+        self.tasks.spawn(depths.run(self.stopper.stop_of()));
+        Ok(())
+    }
+
+    /// Kills the cruncher that has a file in its hands, or else the next that gets one, where that is allowed.
+    pub(super) fn kill_one(&self) {
+        self.by_hand.notify_one();
     }
 
     /// What happens next. None of them ends before it is told to, unless it fails.

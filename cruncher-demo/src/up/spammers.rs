@@ -1,15 +1,16 @@
 //! The surroundings of the status service within `up`: a spammer is started for each new address before its warning
 //! is published, so that none is lost.
 
+use super::board::SharedBoard;
 use super::run;
 use crate::error::Error;
 use crate::messages::CruncherResult;
 use crate::screen::Screen;
 use crate::service::serve;
 use crate::spam::{Ended, Spammer, Warnings};
-use crate::status::Surroundings;
+use crate::status::{Asked, Surroundings};
 use crate::stop::Stop;
-use crate::tally::News;
+use crate::tally::{News, Tally};
 use leveret_client::{Connection, Consumer};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -36,12 +37,14 @@ pub(super) struct Spammers {
     expected: Vec<String>,
     counted: mpsc::Sender<Counted>,
     ended: mpsc::Sender<Ended>,
+    board: SharedBoard,
 }
 
 /// Who hears of it.
 pub(super) struct Listeners {
     pub(super) counted: mpsc::Sender<Counted>,
     pub(super) ended: mpsc::Sender<Ended>,
+    pub(super) board: SharedBoard,
 }
 
 impl Spammers {
@@ -51,10 +54,10 @@ impl Spammers {
         screen: Screen,
         stop: Stop,
         only: Option<String>,
-        Listeners { counted, ended }: Listeners,
+        Listeners { counted, ended, board }: Listeners,
     ) -> Spammers {
         let room = Arc::new(Semaphore::new(SPAMMERS_MAX));
-        Spammers { connection, warnings, screen, stop, room, only, expected: Vec::new(), counted, ended }
+        Spammers { connection, warnings, screen, stop, room, only, expected: Vec::new(), counted, ended, board }
     }
 
     /// Room for one more: waits for it where spammers end by themselves.
@@ -89,6 +92,14 @@ async fn watched(spammer: Spammer, consumer: Consumer, stop: Stop, screen: Scree
 impl Surroundings for Spammers {
     fn counts(&self, result: &CruncherResult) -> bool {
         self.only.as_ref().is_none_or(|id| run::is_of(id, result.label.as_deref()))
+    }
+
+    fn recorded(&mut self, result: &CruncherResult, tally: &Tally) {
+        self.board.open().recorded(result, tally);
+    }
+
+    fn asked(&mut self, news: &News, asked: Asked) {
+        self.board.open().asked(news, asked);
     }
 
     async fn expect(&mut self, news: &News, label: Option<&str>) -> Result<bool, Error> {

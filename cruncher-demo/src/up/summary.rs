@@ -1,5 +1,6 @@
 //! The totals at the end of `up`: for people, or as one line of JSON.
 
+use super::chaos::Check;
 use crate::crunch::Kind;
 use crate::screen::Screen;
 use crate::tally::Tally;
@@ -12,6 +13,7 @@ pub(super) struct Summary<'s> {
     pub(super) files: usize,
     pub(super) warned: usize,
     pub(super) out: &'s Path,
+    pub(super) check: Option<&'s Check>,
 }
 
 #[derive(Serialize)]
@@ -22,6 +24,8 @@ struct Totals<'t> {
     domain: &'t str,
     new_in_domain: Vec<&'t str>,
     warned: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chaos: Option<&'t Check>,
 }
 
 #[derive(Serialize)]
@@ -34,11 +38,14 @@ impl Summary<'_> {
     /// Prints it; as JSON it is the last line of all.
     pub(super) fn print(&self, screen: &Screen, json: bool) {
         let totals = self.totals();
-        let Totals { files, addresses, by_cruncher, domain, new_in_domain, warned } = &totals;
+        let Totals { files, addresses, by_cruncher, domain, new_in_domain, warned, chaos } = &totals;
         let ByCruncher { fast, slow } = by_cruncher;
         screen.line(&format!("up: {files} files, {addresses} addresses (fast {fast}, slow {slow})"));
         screen.line(&format!("up: {} in {domain}: {}", new_in_domain.len(), new_in_domain.join(", ")));
         screen.line(&format!("up: {warned} warned, see {}", self.out.display()));
+        if let Some(check) = chaos {
+            screen.line(&format!("up: chaos: {check}"));
+        }
         if json {
             screen.line(&as_json(&totals));
         }
@@ -54,6 +61,7 @@ impl Summary<'_> {
             domain: self.tally.domain(),
             new_in_domain: self.tally.new_in_domain().collect(),
             warned: self.warned,
+            chaos: self.check,
         }
     }
 }
@@ -72,7 +80,7 @@ mod tests {
         let mut tally = Tally::new("apple.com");
         tally.record("fast", &["bob@apple.com".to_owned(), "ann@apple.com".to_owned()]);
         tally.record("slow", &["carl@orchard.org".to_owned()]);
-        let summary = Summary { tally: &tally, files: 1, warned: 2, out: Path::new("out") };
+        let summary = Summary { tally: &tally, files: 1, warned: 2, out: Path::new("out"), check: None };
         assert_eq!(
             as_json(&summary.totals()),
             r#"{"files":1,"addresses":3,"by_cruncher":{"fast":2,"slow":1},"domain":"apple.com","new_in_domain":["ann","bob"],"warned":2}"#

@@ -1,0 +1,66 @@
+//! Crunchers that are killed in mid-work: their files come again, and the totals are those of a run without harm.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn up(out: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cruncher-demo"));
+    command.env_remove("AMQP_URL").args(["up", "--once", "--json", "--patience", "120", "--out"]);
+    command.arg(out).args(arguments).output().unwrap()
+}
+
+fn totals(output: &Output) -> Value {
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let remarks = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}{remarks}");
+    serde_json::from_str(printed.lines().last().unwrap()).unwrap()
+}
+
+fn mails(out: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+/// Every second of the eight files kills each cruncher, before and after its result by turns.
+#[test]
+fn killing_crunchers_changes_no_total() {
+    let folder = tempfile::tempdir().unwrap();
+    let (calm, harmed) = (folder.path().join("calm"), folder.path().join("harmed"));
+    let undisturbed = totals(&up(&calm, &[]));
+    let output = up(&harmed, &["--chaos"]);
+    let mut totals = totals(&output);
+    let chaos = totals.as_object_mut().unwrap().remove("chaos").unwrap();
+    assert_eq!(totals, undisturbed);
+    assert_eq!(mails(&harmed), mails(&calm));
+    let expected = json!({
+        "files": 8, "crunched_fast": 8, "crunched_slow": 8, "killed": 8, "redelivered": 8, "results_twice": 4,
+        "addresses": undisturbed["addresses"], "addresses_without_chaos": undisturbed["addresses"], "holds": true,
+    });
+    assert_eq!(chaos, expected);
+    let remarks = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(remarks.matches("chaos: a slow cruncher was killed").count(), 4, "{remarks}");
+    assert_eq!(remarks.matches("chaos: a fast cruncher was killed").count(), 4, "{remarks}");
+}
+
+/// The last file is the one whose result comes twice: the run ends only when it has.
+#[test]
+fn a_run_waits_for_what_the_killed_had_in_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let names = ["a", "b", "c"].map(path);
+    for (name, text) in names.iter().zip(["ann@apple.com", "bob@orchard.org", "carl at apple dot com"]) {
+        std::fs::write(name, text).unwrap();
+    }
+    let files: Vec<&str> = names.iter().map(String::as_str).collect();
+    let output = up(&folder.path().join("out"), &[&["--chaos", "--pace", "20"], &files[..]].concat());
+    let chaos = totals(&output)["chaos"].take();
+    let counts = ["killed", "redelivered", "results_twice", "addresses"].map(|name| chaos[name].as_u64().unwrap());
+    assert_eq!((counts, &chaos["holds"]), ([4, 4, 2, 3], &json!(true)));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("nothing lost, nothing twice"), "{printed}");
+}
