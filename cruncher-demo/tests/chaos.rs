@@ -64,3 +64,28 @@ fn a_run_waits_for_what_the_killed_had_in_hand() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(printed.contains("nothing lost, nothing twice"), "{printed}");
 }
+
+/// Without `--once` it goes on until it is told to end, and tells what it did until then.
+#[cfg(unix)]
+#[test]
+fn chaos_that_goes_on_can_be_told_to_end() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let out = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cruncher-demo"));
+    command.env_remove("AMQP_URL").args(["up", "--chaos", "--every", "10", "--pace", "5", "--out"]).arg(out.path());
+    let mut program = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut remarks = BufReader::new(program.stderr.take().unwrap()).lines();
+    let printed = BufReader::new(program.stdout.take().unwrap());
+    let printed = std::thread::spawn(move || printed.lines().map_while(Result::ok).collect::<Vec<_>>());
+    let kills = remarks.by_ref().map_while(Result::ok).filter(|line| line.starts_with("chaos: ")).take(10).count();
+    assert_eq!(kills, 10);
+    let remarks = std::thread::spawn(move || remarks.map_while(Result::ok).count());
+    let asked = Command::new("kill").args(["-INT", &program.id().to_string()]).status().unwrap();
+    assert!(asked.success() && program.wait().unwrap().success());
+    remarks.join().unwrap();
+    let printed = printed.join().unwrap();
+    let told = printed.iter().find(|line| line.starts_with("up: chaos: ")).unwrap();
+    assert!(told.contains(" killed"), "{told}");
+}

@@ -152,6 +152,11 @@ impl Board {
         }
     }
 
+    /// How often crunchers were killed.
+    pub(crate) fn kills(&self) -> u64 {
+        self.fast.killed() + self.slow.killed()
+    }
+
     /// A cruncher has got a file.
     pub(super) fn began(&mut self, kind: Kind, file: &str, redelivered: bool) {
         let lane = self.lane_mut(kind);

@@ -98,6 +98,10 @@ async fn work(url: &str, settings: &Settings, screen: &Screen, stop: Stop) -> Re
         true => tokio::task::spawn_blocking(move || addresses_in(&sent)).await.ok(),
         false => None,
     };
+    if settings.chaos && !is_over {
+        let killed = board.open().kills();
+        screen.line(&format!("up: chaos: {killed} killed; left before all was crunched, {}", run.missing()));
+    }
     let check = expected.map(|expected| Check::of(&board.open(), expected));
     let summary = Summary { tally: &tally, files: run.files(), warned: run.warned(), out: &out, check: check.as_ref() };
     summary.print(screen, settings.json);

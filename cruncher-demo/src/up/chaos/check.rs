@@ -3,7 +3,7 @@
 use crate::find::{fast, slow};
 use crate::letter;
 use crate::tally::Tally;
-use crate::up::board::{Board, Lane};
+use crate::up::board::Board;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,8 +28,7 @@ impl Check {
     /// The account of this board, where `expected` addresses are in the files.
     pub(crate) fn of(board: &Board, expected: usize) -> Check {
         let Board { files, fast, slow, status, .. } = board;
-        let sum = |of: fn(&Lane) -> u64| of(fast) + of(slow);
-        let (killed, redelivered) = (sum(Lane::killed), sum(|lane| lane.redelivered));
+        let (killed, redelivered) = (board.kills(), fast.redelivered + slow.redelivered);
         let all_crunched = [fast.crunched, slow.crunched] == [*files, *files];
         Check {
             files: *files,

@@ -56,10 +56,10 @@ fn headline(scene: &Scene<'_>) -> Line<'static> {
 /// What chaos did, and that it changed nothing.
 pub(super) fn chaos_lines(board: &Board) -> [Line<'static>; 2] {
     let Board { files, fast, slow, status, .. } = board;
-    let killed = fast.killed() + slow.killed();
+    let killed = board.kills();
     let redelivered = fast.redelivered + slow.redelivered;
     let all = fast.crunched == *files && slow.crunched == *files && fast.owed + slow.owed == 0;
-    let word = if all { " nothing lost".green().bold() } else { " at work".yellow() };
+    let word = if all { "  nothing lost".green().bold() } else { "  at work".yellow() };
     [
         Line::from(vec![
             " chaos ".on_red().white().bold(),

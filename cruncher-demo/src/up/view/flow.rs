@@ -131,7 +131,8 @@ fn status_box(frame: &mut Frame<'_>, scene: &Scene<'_>, area: Rect) {
         Line::default(),
         Line::from(format!("{} results", status.results)),
         Line::from(format!("{} addresses", status.addresses).bold()),
-        Line::from(format!("fast {}, slow {}", scene.board.fast.found, scene.board.slow.found)),
+        Line::from(format!("  fast {}", scene.board.fast.found)),
+        Line::from(format!("  slow {}", scene.board.slow.found)),
         Line::from(format!("{} to warn", status.in_domain)),
     ];
     let block = service_block("status".to_owned(), scene.rates.results).title_bottom(Line::from("\u{25bc}").centered());

@@ -1,6 +1,6 @@
 //! The lower half of the picture: the spammers, the newest addresses, what happens.
 
-use super::draw::{Scene, bar, inside, per_second};
+use super::draw::{Scene, bar, inside, per_second, short_name};
 use crate::screen::printable;
 use crate::up::board::{Progress, Warning};
 use ratatui::Frame;
@@ -60,11 +60,20 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>, area: Rect) {
     list(frame, "what happens", happens, right);
 }
 
-/// What the services said, the newest first.
+/// What the services said, the newest first, without the totals, which stand in the picture.
 fn happens(scene: &Scene<'_>, room: usize) -> Vec<Line<'static>> {
-    let newest = scene.lines.iter().rev().take(room);
+    let is_totals = |line: &str| line.starts_with("status: ") && line.contains(" results, ");
+    let newest = scene.lines.iter().rev().filter(|line| !is_totals(line)).take(room);
     let style = |line: &str| if line.starts_with("chaos:") { Style::new().red() } else { Style::new() };
-    newest.map(|line| Line::styled(line.clone(), style(line))).collect()
+    newest.map(|line| Line::styled(without_folder(line), style(line))).collect()
+}
+
+/// `who: /folder/file: what` without the folder.
+fn without_folder(line: &str) -> String {
+    match line.split_once(": ") {
+        Some((who, what)) if what.starts_with('/') => format!("{who}: {}", short_name(what)),
+        _ => line.to_owned(),
+    }
 }
 
 fn list(frame: &mut Frame<'_>, title: &'static str, lines: Vec<Line<'static>>, area: Rect) {
