@@ -90,7 +90,7 @@ async fn work(url: &str, settings: &Settings, screen: &Screen, stop: Stop) -> Re
     }
     let mut up = Up::new(settings, services_screen, services, run, board.clone(), view, files.len());
     let done = up.watch(&files, stop).await;
-    let (services, run, sent) = up.end();
+    let (services, run, sent, left) = up.end();
     let (tally, ended) = services.end().await;
 
     let is_over = settings.chaos && run.is_over() && board.open().is_settled();
@@ -109,7 +109,7 @@ async fn work(url: &str, settings: &Settings, screen: &Screen, stop: Stop) -> Re
         Some(check) if !check.holds() => Err(Error::Unfinished(check.to_string())),
         _ => Ok(()),
     };
-    done.and(ended).and(same)
+    done.and(left).and(ended).and(same)
 }
 
 fn board(url: &str, settings: &Settings) -> SharedBoard {

@@ -91,11 +91,10 @@ impl<'u> Up<'u> {
     }
 
     /// Gives the terminal back, and what there is to tell.
-    pub(super) fn end(self) -> (Services, Run, BTreeSet<String>) {
+    pub(super) fn end(self) -> (Services, Run, BTreeSet<String>, Result<(), Error>) {
         let Up { services, run, sent, bars, view, .. } = self;
         bars.clear();
-        drop(view);
-        (services, run, sent)
+        (services, run, sent, view.map_or(Ok(()), View::leave))
     }
 
     fn is_over(&self) -> bool {

@@ -80,6 +80,20 @@ impl View {
         self.wishes.recv().await
     }
 
+    /// Gives the terminal back.
+    ///
+    /// # Errors
+    /// When the view had broken before.
+    pub(super) fn leave(mut self) -> Result<(), Error> {
+        self.join().map_err(|()| Error::Unfinished("the view broke".to_owned()))
+    }
+
+    fn join(&mut self) -> Result<(), ()> {
+        // The thread looks at it many times a second.
+        self.over.store(true, Ordering::SeqCst);
+        self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(drop))
+    }
+
     /// Hears that the person has left the view, or that it broke.
     pub(super) fn closed(&self) -> Stop {
         self.closed.clone()
@@ -88,9 +102,8 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        // It looks at `over` many times a second. If it panicked, it has said so.
-        let _ = self.thread.take().map(JoinHandle::join);
+        // If it panicked, it has said so.
+        let _ = self.join();
     }
 }
 
