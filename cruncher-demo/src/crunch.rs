@@ -43,7 +43,8 @@ impl Kind {
         }
     }
 
-    fn find(self, text: &str) -> Vec<String> {
+    /// The addresses that it finds in `text`.
+    pub(crate) fn find(self, text: &str) -> Vec<String> {
         match self {
             Kind::Fast => find::fast::find(text),
             Kind::Slow => find::slow::find(text),

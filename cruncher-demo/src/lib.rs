@@ -9,6 +9,7 @@ pub mod letter;
 pub mod letters;
 pub mod mail;
 pub mod messages;
+mod newest;
 pub mod prompt;
 pub mod screen;
 pub mod service;

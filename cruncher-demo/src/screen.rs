@@ -2,6 +2,7 @@
 //!
 //! File names and addresses come from strangers, so nothing unprintable reaches the terminal.
 
+use crate::newest::remember;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
@@ -32,11 +33,7 @@ impl Lines {
     }
 
     pub(crate) fn push(&self, line: String) {
-        let mut lines = self.lines();
-        if lines.len() >= LINES_MAX {
-            lines.pop_front();
-        }
-        lines.push_back(line);
+        remember(&mut self.lines(), LINES_MAX, line);
     }
 
     fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {

@@ -3,6 +3,7 @@
 use super::run::Run;
 use crate::crunch::Kind;
 use crate::messages::CruncherResult;
+use crate::newest::remember;
 use crate::status::Asked;
 use crate::tally::{News, Tally};
 use std::collections::VecDeque;
@@ -200,7 +201,7 @@ impl Board {
             self.lane_mut(kind).found = tally.found_by(kind.name());
         }
         for address in tally.latest() {
-            remember(&mut self.status.newest, address.clone());
+            remember(&mut self.status.newest, SHOWN_MAX, address.clone());
         }
     }
 
@@ -229,7 +230,7 @@ impl Board {
     }
 
     fn warn(&mut self, local_part: &str, progress: Progress) {
-        remember(&mut self.spammers.newest, Warning { local_part: local_part.to_owned(), progress });
+        remember(&mut self.spammers.newest, SHOWN_MAX, Warning { local_part: local_part.to_owned(), progress });
     }
 
     /// What only the run itself knows.
@@ -247,13 +248,6 @@ impl Board {
         let twice: u64 = lanes.iter().map(|lane| lane.killed_after).sum();
         lanes.iter().all(|lane| lane.owed == 0) && self.status.twice >= twice
     }
-}
-
-fn remember<T>(newest: &mut VecDeque<T>, one: T) {
-    if newest.len() >= SHOWN_MAX {
-        newest.pop_front();
-    }
-    newest.push_back(one);
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Run {
     pub(super) fn add_file(&mut self) -> String {
         let number = self.files;
         self.files += 1;
-        self.outstanding.extend([Kind::Fast, Kind::Slow].map(|kind| (number, kind.name())));
+        self.outstanding.extend(Kind::BOTH.map(|kind| (number, kind.name())));
         format!("{}/{number}", self.id)
     }
 
@@ -57,7 +57,7 @@ impl Run {
             }
         }
         let number = label.and_then(|label| number_of(&self.id, label));
-        let kind = [Kind::Fast, Kind::Slow].into_iter().find(|kind| kind.name() == cruncher);
+        let kind = Kind::BOTH.into_iter().find(|kind| kind.name() == cruncher);
         let Some((number, kind)) = number.filter(|number| *number < self.files).zip(kind) else { return false };
         let waited_for = self.outstanding.remove(&(number, kind.name()));
         match waited_for {

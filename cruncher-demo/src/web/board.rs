@@ -3,6 +3,7 @@
 
 use super::rows::{Address, Broker, Change, Find, Fixed, Letter, Link, Progress, Queue, Totals, Warning};
 use crate::messages::CruncherResult;
+use crate::newest::remember;
 use crate::screen::printable;
 use crate::status::Asked;
 use crate::tally::{News, Tally};
@@ -137,7 +138,7 @@ impl Board {
         let first_new = self.rows + 1;
         for address in tally.latest() {
             let row = self.next_row();
-            push(&mut self.addresses, Address { row, address: shown(address), found_by: Vec::new() });
+            remember(&mut self.addresses, ROWS_MAX, Address { row, address: shown(address), found_by: Vec::new() });
         }
         let found_again = self.mark_finder(result);
         let is_told = |address: &&Address| address.row >= first_new || found_again.contains(&address.row);
@@ -177,7 +178,7 @@ impl Board {
     }
 
     fn add_letter(&mut self, letter: Letter) {
-        push(&mut self.letters, letter);
+        remember(&mut self.letters, ROWS_MAX, letter);
     }
 
     fn letter_change(&self, row: u64) -> Option<String> {
@@ -239,7 +240,7 @@ impl Board {
         let row = match before {
             Some(before) => before.row,
             None => {
-                push(&mut self.latest_warnings, local_part.to_owned());
+                remember(&mut self.latest_warnings, ROWS_MAX, local_part.to_owned());
                 self.next_row()
             }
         };
@@ -250,13 +251,6 @@ impl Board {
         let warnings = self.warnings.get(local_part).into_iter().collect();
         Some(Change { totals: Some(&self.totals), warnings, ..Change::default() }.json())
     }
-}
-
-fn push<T>(rows: &mut VecDeque<T>, row: T) {
-    if rows.len() >= ROWS_MAX {
-        rows.pop_front();
-    }
-    rows.push_back(row);
 }
 
 /// A stranger's text as it is shown: in one line, and not too long.

@@ -1,6 +1,6 @@
 //! What chaos must not change: every file crunched, every address counted, each once.
 
-use crate::find::{fast, slow};
+use crate::crunch::Kind;
 use crate::letter;
 use crate::tally::Tally;
 use crate::up::board::Board;
@@ -66,8 +66,9 @@ impl fmt::Display for Check {
 pub(crate) fn addresses_in(files: &BTreeSet<String>) -> usize {
     let mut tally = Tally::new("");
     for text in files.iter().filter_map(|name| letter::read(Path::new(name)).ok()) {
-        tally.record("fast", &fast::find(&text));
-        tally.record("slow", &slow::find(&text));
+        for kind in Kind::BOTH {
+            tally.record(kind.name(), &kind.find(&text));
+        }
     }
     tally.addresses()
 }
@@ -75,7 +76,6 @@ pub(crate) fn addresses_in(files: &BTreeSet<String>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crunch::Kind;
 
     fn harmed() -> Board {
         let mut board = Board { files: 2, ..Board::default() };
