@@ -4,6 +4,7 @@ use crate::screen::{Lines, printable};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use std::io::{self, Stdout};
@@ -27,6 +28,8 @@ impl Taken {
         give_back_in_panic(lines);
         TAKEN.store(true, Ordering::SeqCst);
         let taken = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen));
+        // So that no pasted text acts as keys. A terminal that cannot do it is used as it is.
+        let _ = execute!(io::stdout(), EnableBracketedPaste);
         let terminal = taken.and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         // Half of it may be done.
         let terminal = terminal.inspect_err(|_| restore())?;
@@ -54,6 +57,7 @@ pub(crate) fn is_taken() -> bool {
 pub(crate) fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         // Nothing more can be done about a terminal that is gone.
+        let _ = execute!(io::stdout(), DisableBracketedPaste);
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }

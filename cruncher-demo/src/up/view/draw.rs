@@ -9,6 +9,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::path::is_separator;
 
 /// From which size on the whole picture fits.
 const WIDTH_MIN: u16 = 76;
@@ -114,7 +115,7 @@ pub(super) fn bar(part: u64, whole: u64, width: u16, color: Color) -> Line<'stat
 
 /// The name of a file without its folder.
 pub(super) fn short_name(file: &str) -> String {
-    printable(file.rsplit(['/', '\\']).next().unwrap_or(file))
+    printable(file.rsplit(is_separator).next().unwrap_or(file))
 }
 
 /// The inside of a box.

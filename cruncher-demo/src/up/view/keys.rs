@@ -47,7 +47,7 @@ impl Keys {
         }
     }
 
-    /// Text that comes at once, such as a file that is dragged onto the terminal.
+    /// Text that comes at once, such as a file that is dragged onto the terminal. It is a file name or nothing.
     pub(super) fn pasted(&mut self, text: &str) {
         let line = text.lines().next().unwrap_or_default().trim();
         line.chars().for_each(|c| self.add(c));
@@ -97,6 +97,16 @@ mod tests {
         assert_eq!(keys.input(), Some("qcl/a b.eml"));
         assert_eq!(press(&mut keys, KeyCode::Enter), Answer::Wish(Wish::File("qcl/a b.eml".to_owned())));
         assert_eq!(keys.input(), None);
+    }
+
+    #[test]
+    fn pasted_text_is_no_key() {
+        let mut keys = Keys::new(true);
+        keys.pasted("fq");
+        assert_eq!(keys.input(), None);
+        type_in(&mut keys, "f");
+        keys.pasted("q\n");
+        assert_eq!(keys.input(), Some("q"));
     }
 
     #[test]

@@ -80,3 +80,18 @@ fn list(frame: &mut Frame<'_>, title: &'static str, lines: Vec<Line<'static>>, a
     let block = Block::bordered().border_style(Color::DarkGray).title(title.bold());
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_goes_without_the_folder_and_with_all_of_the_name() {
+        assert_eq!(without_folder("slow: /tmp/some letter.eml: 3 found"), "slow: some letter.eml: 3 found");
+        assert_eq!(without_folder("status: new: ann@apple.com"), "status: new: ann@apple.com");
+        if cfg!(unix) {
+            let line = printable("slow: /tmp/a\u{1b}b.eml: 3 found");
+            assert_eq!(without_folder(&line), "slow: a\\u{1b}b.eml: 3 found");
+        }
+    }
+}

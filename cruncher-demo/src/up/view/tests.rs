@@ -104,8 +104,19 @@ fn no_size_makes_it_panic() {
 
 #[test]
 fn a_strangers_name_cannot_command_the_terminal() {
-    for (width, height) in [(140, 40), (80, 24), (40, 9)] {
-        assert!(!drawn(&board(), Some("\u{1b}[2J"), width, height).contains('\u{1b}'));
+    let hostile = |name: &str| format!("\u{202e}\u{1b}[2J{name}");
+    let escaped = |name: &str| format!("\\u{{202e}}\\u{{1b}}[2J{name}");
+    let mut board = Board { domain: hostile("D"), ..board() };
+    board.began(Kind::Fast, &format!("/tmp/{}", hostile("F")), false);
+    board.killed(Kind::Slow, &format!("/tmp/{}", hostile("S")));
+    board.status.newest.push_back(hostile("A"));
+    board.warning_ended(&hostile("W"), false);
+    for (width, height, shown) in [(180, 40, "DFSAWI"), (40, 9, "I")] {
+        let picture = drawn(&board, Some(&hostile("I")), width, height);
+        for name in shown.chars() {
+            assert_shows(&picture, &[&escaped(&name.to_string())]);
+        }
+        assert!(!picture.contains(['\u{1b}', '\u{202e}']), "{picture}");
     }
 }
 
