@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use cruncher_demo::{prompt, topology};
+use leveret::{Broker, Config};
+use leveret_client::{Connection, Get};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn up(out: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cruncher-demo"));
@@ -65,12 +68,71 @@ fn a_run_waits_for_what_the_killed_had_in_hand() {
     assert!(printed.contains("nothing lost, nothing twice"), "{printed}");
 }
 
+async fn broker() -> Broker {
+    Broker::start(Config::in_memory().listen("127.0.0.1:0".parse().unwrap())).await.unwrap()
+}
+
+/// Files of others in the queues: three that nobody had yet, one of them with a label, and one that comes again.
+async fn leave_files(broker: &Broker) {
+    let connection = Connection::over(broker.connect(), Default::default()).await.unwrap();
+    let channel = connection.open_channel().await.unwrap();
+    topology::declare(&channel).await.unwrap();
+    for label in [None, Some("other/0"), None] {
+        prompt::publish(&channel, "/no/such/file", label).await.unwrap();
+    }
+    for queue in [topology::REGEX_CRUNCHER, topology::SLOW_CRUNCHER] {
+        assert!(channel.get(Get::new(queue)).await.unwrap().is_some());
+    }
+    connection.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_others_are_no_part_of_the_account() {
+    let broker = broker().await;
+    leave_files(&broker).await;
+    let url = broker.amqp_url().unwrap().to_owned();
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().to_owned();
+    let output = tokio::task::spawn_blocking(move || up(&path, &["--chaos", "--url", &url])).await.unwrap();
+    let chaos = totals(&output)["chaos"].take();
+    let counts = ["files", "killed", "redelivered", "results_twice"].map(|name| chaos[name].as_u64().unwrap());
+    assert_eq!((counts, &chaos["holds"]), ([8, 8, 8, 4], &json!(true)));
+    broker.shutdown().await.unwrap();
+}
+
+/// Each file would last an hour. What is in hand is finished at once, and the other seven stay where they are.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_does_not_wait_for_the_pace() {
+    let out = tempfile::tempdir().unwrap();
+    for kills in [&[][..], &["--chaos"]] {
+        let broker = broker().await;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cruncher-demo"));
+        command.args(["up", "--once", "--plain", "--pace", "3600000", "--url", broker.amqp_url().unwrap(), "--out"]);
+        let program = command.arg(out.path()).args(kills).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let of_both = |broker: &Broker| {
+            let queues = [topology::REGEX_CRUNCHER, topology::SLOW_CRUNCHER].map(|name| broker.queue("/", name));
+            queues.map(|queue| queue.map(|queue| (queue.ready(), queue.unacked())))
+        };
+        broker.wait_until(|broker| of_both(broker) == [Some((7, 1)); 2]).await.unwrap();
+        let asked = Command::new("kill").args(["-INT", &program.id().to_string()]).status().unwrap();
+        assert!(asked.success());
+        let output = tokio::task::spawn_blocking(|| program.wait_with_output()).await.unwrap().unwrap();
+        let remarks = String::from_utf8_lossy(&output.stderr);
+        broker
+            .wait_until(|broker| of_both(broker).into_iter().flatten().all(|(_, unacked)| unacked == 0))
+            .await
+            .unwrap();
+        assert_eq!(of_both(&broker), [Some((7, 0)); 2], "{remarks}");
+        broker.shutdown().await.unwrap();
+    }
+}
+
 /// Without `--once` it goes on until it is told to end, and tells what it did until then.
 #[cfg(unix)]
 #[test]
 fn chaos_that_goes_on_can_be_told_to_end() {
     use std::io::{BufRead, BufReader};
-    use std::process::Stdio;
 
     let out = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cruncher-demo"));

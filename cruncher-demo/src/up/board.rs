@@ -63,7 +63,7 @@ pub(crate) struct Lane {
     /// How often it was killed before its result was out, and after that.
     pub(crate) killed_before: u64,
     pub(crate) killed_after: u64,
-    /// Files that were delivered again.
+    /// Files of this run that were delivered again.
     pub(crate) redelivered: u64,
     /// Files that a killed one had and that have not come back yet.
     pub(crate) owed: u64,
@@ -162,10 +162,13 @@ impl Board {
     pub(super) fn began(&mut self, kind: Kind, file: &str, redelivered: bool) {
         let lane = self.lane_mut(kind);
         lane.state = CruncherState::Works { file: file.to_owned(), again: redelivered };
-        if redelivered {
-            lane.redelivered += 1;
-            lane.owed = lane.owed.saturating_sub(1);
-        }
+    }
+
+    /// The file that it got is one of this run that somebody had before.
+    pub(super) fn came_back(&mut self, kind: Kind) {
+        let lane = self.lane_mut(kind);
+        lane.redelivered += 1;
+        lane.owed = lane.owed.saturating_sub(1);
     }
 
     /// It is done with it.
@@ -261,7 +264,7 @@ mod tests {
         assert!(board.is_settled());
         board.condemned(Kind::Slow, true);
         assert!(!board.is_settled());
-        board.began(Kind::Slow, "a.txt", true);
+        board.came_back(Kind::Slow);
         assert!(!board.is_settled());
         board.status.twice = 1;
         assert!(board.is_settled());

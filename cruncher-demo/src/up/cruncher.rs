@@ -2,10 +2,12 @@
 
 use super::board::{Board, SharedBoard};
 use super::chaos::{Fate, Fates};
+use super::run::is_of;
 use crate::crunch::{Cruncher, Kind};
 use crate::error::Error;
 use crate::messages;
 use crate::service::Service;
+use crate::stop::Stop;
 use leveret_client::Delivery;
 use std::sync::Arc;
 use std::sync::MutexGuard;
@@ -22,6 +24,10 @@ pub(super) struct Watched {
     /// How long a file lasts at least with the slow cruncher.
     pub(super) pace: Duration,
     pub(super) board: SharedBoard,
+    /// The run whose files count; others are crunched and no more.
+    pub(super) run: String,
+    /// Once it is told to end, no file lasts.
+    pub(super) stop: Stop,
     pub(super) doom: Option<Doom>,
 }
 
@@ -37,17 +43,22 @@ impl Watched {
         self.board.open()
     }
 
-    /// Lets the file last, and tells what is to happen then.
-    async fn linger(&self, redelivered: bool) -> Fate {
+    /// Lets the file last, and tells what is to happen then. With a file of others in hand, nobody dies.
+    async fn linger(&mut self, ours: bool, redelivered: bool) -> Fate {
         let pace = if self.kind == Kind::Fast { self.pace / FASTER } else { self.pace };
-        let Some(doom) = &self.doom else {
-            tokio::time::sleep(pace).await;
+        let Some(doom) = self.doom.as_ref().filter(|_| ours) else {
+            tokio::select! {
+                biased;
+                () = self.stop.asked() => {}
+                () = tokio::time::sleep(pace) => {}
+            }
             return Fate::Lives;
         };
         let fate = doom.fates.next(redelivered);
         let pace = if fate == Fate::DiesBefore { pace / 2 } else { pace };
         tokio::select! {
             biased;
+            () = self.stop.asked() => Fate::Lives,
             () = doom.by_hand.notified() => Fate::DiesBefore,
             () = tokio::time::sleep(pace) => fate,
         }
@@ -68,8 +79,12 @@ impl Service for Watched {
     async fn handle(&mut self, delivery: &Delivery) -> Result<(), Error> {
         let redelivered = delivery.redelivered();
         let file = messages::file_name(delivery.properties(), delivery.body()).unwrap_or_default();
+        let ours = is_of(&self.run, messages::label(delivery.properties()).as_deref());
         self.board().began(self.kind, &file, redelivered);
-        let fate = self.linger(redelivered).await;
+        if ours && redelivered {
+            self.board().came_back(self.kind);
+        }
+        let fate = self.linger(ours, redelivered).await;
         if fate != Fate::Lives {
             self.board().condemned(self.kind, fate == Fate::DiesAfter);
         }

@@ -61,6 +61,13 @@ pub struct Settings {
     pub patience: Duration,
 }
 
+impl Settings {
+    /// Do only messages of the run itself count? They must where all is accounted for at the end.
+    fn counts_own(&self) -> bool {
+        self.once || self.chaos
+    }
+}
+
 /// Runs everything until `stop`, or with `once` until all is done.
 ///
 /// # Errors
@@ -77,12 +84,10 @@ async fn work(url: &str, settings: &Settings, screen: &Screen, stop: Stop) -> Re
     let (warnings, out) = Warnings::into_folder(&settings.domain, settings.out.as_deref())?;
 
     let run = Run::new(run_id());
-    // With `once`, only messages of the run itself count.
-    let only = settings.once.then(|| run.id().to_owned());
     let board = board(url, settings);
     let lines = view::is_wanted(settings).then(Lines::default);
     let services_screen = lines.clone().map_or_else(|| screen.clone(), Screen::drawn);
-    let mut services = Services::start(url, settings, warnings, only, &services_screen, board.clone()).await?;
+    let mut services = Services::start(url, settings, warnings, run.id(), &services_screen, board.clone()).await?;
     let mut view = None;
     if let Some(lines) = lines {
         services.watch_depths(url).await?;

@@ -51,12 +51,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Starts them. With `only`, results of other runs than that are set aside.
+    /// Starts them for the run of that name.
     pub(super) async fn start(
         url: &str,
         settings: &Settings,
         warnings: Warnings,
-        only: Option<String>,
+        run: &str,
         screen: &Screen,
         board: SharedBoard,
     ) -> Result<Services, Error> {
@@ -81,13 +81,15 @@ impl Services {
         topology::declare(&services.prompt).await?;
 
         let listeners = Listeners { counted: counted_sender, ended: ended_sender, board };
-        let alone = only.is_some();
+        // What others left in the queues, or publish meanwhile, is none of the run's business.
+        let alone = settings.counts_own();
+        let only = alone.then(|| run.to_owned());
         let spammers = Spammers::new(spam, warnings, screen.clone(), stop.clone(), only, listeners);
         let started = Status::start(tally, status.open_channel().await?, screen.clone(), spammers, alone).await;
         let (service, consumer) = started.map_err(|why| if alone { in_use(why) } else { why })?;
         services.tasks.spawn(serve(service, consumer, stop.clone(), None));
         for kind in Kind::BOTH {
-            services.crunch(url, kind, settings, screen, stop.clone()).await?;
+            services.crunch(url, kind, settings, run, screen, stop.clone()).await?;
         }
         Ok(services)
     }
@@ -97,19 +99,21 @@ impl Services {
         url: &str,
         kind: Kind,
         settings: &Settings,
+        run: &str,
         screen: &Screen,
         stop: Stop,
     ) -> Result<(), Error> {
-        let (pace, board, screen) = (settings.pace, self.board.clone(), screen.clone());
+        let (pace, board, run, screen) = (settings.pace, self.board.clone(), run.to_owned(), screen.clone());
         if settings.chaos {
             let (url, by_hand) = (url.to_owned(), self.by_hand.clone());
-            self.tasks.spawn(Doomed { url, kind, pace, board, screen, stop, by_hand }.run());
+            self.tasks.spawn(Doomed { url, kind, pace, board, run, screen, stop, by_hand }.run());
             return Ok(());
         }
         let connection = topology::connect(url, kind.queue()).await?;
         let channel = connection.open_channel().await?;
         let (cruncher, consumer) = Cruncher::start(kind, channel, screen).await?;
-        self.tasks.spawn(serve(Watched { cruncher, kind, pace, board, doom: None }, consumer, stop, None));
+        let watched = Watched { cruncher, kind, pace, board, run, stop: stop.clone(), doom: None };
+        self.tasks.spawn(serve(watched, consumer, stop, None));
         self.connections.push(connection);
         Ok(())
     }
@@ -169,7 +173,8 @@ fn in_use(why: Error) -> Error {
     const ACCESS_REFUSED: u16 = 403;
     match &why {
         Error::Broker(cause) if cause.code() == Some(ACCESS_REFUSED) => Error::Unfinished(format!(
-            "another status service takes results from the queue '{STATUS}' of this broker, so `--once` would miss some"
+            "another status service takes results from the queue '{STATUS}' of this broker, so `--once` and `--chaos` would \
+             miss some"
         )),
         _ => why,
     }

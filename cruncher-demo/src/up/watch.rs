@@ -139,7 +139,7 @@ impl<'u> Up<'u> {
                 }
             }
             Event::Ended(ended) => {
-                if !self.settings.once || is_of(self.run.id(), ended.label.as_deref()) {
+                if !self.settings.counts_own() || is_of(self.run.id(), ended.label.as_deref()) {
                     self.run.warning_ended(&ended.local_part, ended.written);
                     self.board.open().warning_ended(&ended.local_part, ended.written);
                 }

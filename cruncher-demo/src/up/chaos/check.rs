@@ -81,7 +81,7 @@ mod tests {
         let mut board = Board { files: 2, ..Board::default() };
         for kind in Kind::BOTH {
             board.condemned(kind, false);
-            board.began(kind, "a.txt", true);
+            board.came_back(kind);
             board.lane_mut(kind).crunched = 2;
         }
         board.status.addresses = 3;

@@ -34,6 +34,8 @@ pub(super) struct Doomed {
     pub(super) kind: Kind,
     pub(super) pace: Duration,
     pub(super) board: SharedBoard,
+    /// The run whose files may kill.
+    pub(super) run: String,
     pub(super) screen: Screen,
     pub(super) stop: Stop,
     /// A kill by hand: the next cruncher that may be killed is.
@@ -91,14 +93,14 @@ impl Doomed {
 
     /// What one cruncher does from its start to its end in order.
     fn life(&self, doom: Doom) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let Doomed { url, kind, pace, board, screen, stop, by_hand: _ } = self;
-        let (url, kind, pace, board) = (url.clone(), *kind, *pace, board.clone());
+        let Doomed { url, kind, pace, board, run, screen, stop, by_hand: _ } = self;
+        let (url, kind, pace, board, run) = (url.clone(), *kind, *pace, board.clone(), run.clone());
         let (screen, stop) = (screen.clone(), stop.clone());
         async move {
             let connection = topology::connect(&url, kind.queue()).await?;
             let channel = connection.open_channel().await?;
             let (cruncher, consumer) = Cruncher::start(kind, channel, screen).await?;
-            let watched = Watched { cruncher, kind, pace, board, doom: Some(doom) };
+            let watched = Watched { cruncher, kind, pace, board, run, stop: stop.clone(), doom: Some(doom) };
             serve(watched, consumer, stop, None).await?;
             Ok(connection.close().await?)
         }

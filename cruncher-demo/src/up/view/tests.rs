@@ -14,6 +14,7 @@ fn board() -> Board {
     let mut board = Board { files: 8, chaos: true, domain: "apple.com".to_owned(), ..Board::default() };
     board.broker = "amqp://127.0.0.1:5672/".to_owned();
     board.began(Kind::Fast, "/tmp/letters/harvest.eml", true);
+    board.came_back(Kind::Fast);
     board.condemned(Kind::Slow, false);
     board.killed(Kind::Slow, "/tmp/letters/notice.txt");
     board.slow.queue = Depth { ready: 7, consumers: 0 };
@@ -136,7 +137,7 @@ fn a_file_name_shows_while_it_is_entered() {
 fn what_is_done_and_undisturbed_is_said_to_be() {
     let mut board = board();
     for kind in Kind::BOTH {
-        board.began(kind, "notice.txt", true);
+        board.came_back(kind);
         board.finished(kind);
         board.lane_mut(kind).crunched = 8;
     }
