@@ -38,6 +38,8 @@ pub(crate) struct Board {
     pub(crate) spammers: SpammersBoard,
     /// Are crunchers killed?
     pub(crate) chaos: bool,
+    /// Is nothing more sent, and only what is outstanding finished?
+    pub(crate) ending: bool,
 }
 
 /// A queue as the broker sees it.

@@ -6,6 +6,7 @@ mod chaos;
 mod cruncher;
 mod depths;
 pub(crate) mod embedded;
+mod endings;
 mod run;
 mod services;
 mod spammers;
@@ -24,13 +25,14 @@ use chaos::{Check, addresses_in};
 use embedded::Embedded;
 use run::Run;
 use services::Services;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use summary::Summary;
 use tempfile::TempDir;
 use view::View;
-use watch::Up;
+use watch::{Remains, Up};
 
 /// What `up` is asked to do.
 #[derive(Debug, Clone)]
@@ -95,26 +97,32 @@ async fn work(url: &str, settings: &Settings, screen: &Screen, stop: Stop) -> Re
     }
     let mut up = Up::new(settings, services_screen, services, run, board.clone(), view, files.len());
     let done = up.watch(&files, stop).await;
-    let (services, run, sent, left) = up.end();
+    let Remains { services, run, sent, view: left } = up.end();
     let (tally, ended) = services.end().await;
 
-    let is_over = settings.chaos && run.is_over() && board.open().is_settled();
-    let expected = match is_over {
-        true => tokio::task::spawn_blocking(move || addresses_in(&sent)).await.ok(),
-        false => None,
+    let check = match sent.filter(|_| settings.chaos) {
+        Some(sent) => account(&board, sent).await.map(Some),
+        None => Ok(None),
     };
-    if settings.chaos && !is_over {
+    if settings.chaos && matches!(check, Ok(None)) {
         let killed = board.open().kills();
         screen.line(&format!("up: chaos: {killed} killed; left before all was crunched, {}", run.missing()));
     }
-    let check = expected.map(|expected| Check::of(&board.open(), expected));
-    let summary = Summary { tally: &tally, files: run.files(), warned: run.warned(), out: &out, check: check.as_ref() };
-    summary.print(screen, settings.json);
-    let same = match check {
+    let told = check.as_ref().ok().and_then(Option::as_ref);
+    Summary { tally: &tally, files: run.files(), warned: run.warned(), out: &out, check: told }
+        .print(screen, settings.json);
+    let same = check.and_then(|check| match check {
         Some(check) if !check.holds() => Err(Error::Unfinished(check.to_string())),
         _ => Ok(()),
-    };
+    });
     done.and(left).and(ended).and(same)
+}
+
+/// Holds what is on the board against what is in the files that were `sent`.
+async fn account(board: &SharedBoard, sent: BTreeSet<String>) -> Result<Check, Error> {
+    let expected = tokio::task::spawn_blocking(move || addresses_in(&sent)).await;
+    let expected = expected.map_err(|why| Error::Unfinished(format!("counting without chaos broke: {why}")))?;
+    Ok(Check::of(&board.open(), expected))
 }
 
 fn board(url: &str, settings: &Settings) -> SharedBoard {

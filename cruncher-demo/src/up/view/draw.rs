@@ -89,6 +89,11 @@ pub(super) fn footer(scene: &Scene<'_>) -> Line<'static> {
     let mut add = |key: &'static str, does: &'static str| {
         spans.extend([Span::from(" "), key.bold().reversed(), Span::from(does)]);
     };
+    if scene.board.ending {
+        add(" q ", " leave at once ");
+        spans.push(" finishing what is outstanding".yellow());
+        return Line::from(spans);
+    }
     add(" q ", " quit ");
     add(" f ", " crunch a file ");
     add(" l ", " all files again ");

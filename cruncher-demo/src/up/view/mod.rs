@@ -55,6 +55,7 @@ pub(super) struct View {
     thread: Option<JoinHandle<()>>,
     over: Arc<AtomicBool>,
     wishes: mpsc::Receiver<Wish>,
+    told: Option<Stop>,
     closed: Stop,
 }
 
@@ -66,13 +67,20 @@ impl View {
     pub(super) fn start(board: SharedBoard, lines: Lines, chaos: bool) -> Result<View, Error> {
         let failed = |source| Error::File { what: "draw on the terminal (--plain prints lines)".to_owned(), source };
         let taken = Taken::over(lines.clone()).map_err(failed)?;
-        let (over, (wish, wishes), (stopper, closed)) =
-            (Arc::new(AtomicBool::new(false)), mpsc::channel(WISHES_MAX), Stop::new());
-        let painter =
-            Painter { board, lines, keys: Keys::new(chaos), meter: Meter::default(), wish, over: over.clone() };
-        let paint = move || painter.paint(taken, &stopper);
+        let (over, (wish, wishes)) = (Arc::new(AtomicBool::new(false)), mpsc::channel(WISHES_MAX));
+        let ((telling, told), (closing, closed)) = (chaos.then(Stop::new).unzip(), Stop::new());
+        let painter = Painter {
+            board,
+            lines,
+            keys: Keys::new(chaos),
+            meter: Meter::default(),
+            wish,
+            telling,
+            over: over.clone(),
+        };
+        let paint = move || painter.paint(taken, &closing);
         let thread = std::thread::Builder::new().name(DRAWING_THREAD.to_owned()).spawn(paint).map_err(failed)?;
-        Ok(View { thread: Some(thread), over, wishes, closed })
+        Ok(View { thread: Some(thread), over, wishes, told, closed })
     }
 
     /// The next wish; nothing if there will be none.
@@ -94,6 +102,11 @@ impl View {
         self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(drop))
     }
 
+    /// Hears that the person wants an end in order, if there is more to it than leaving.
+    pub(super) fn told(&self) -> Option<Stop> {
+        self.told.clone()
+    }
+
     /// Hears that the person has left the view, or that it broke.
     pub(super) fn closed(&self) -> Stop {
         self.closed.clone()
@@ -113,12 +126,14 @@ struct Painter {
     keys: Keys,
     meter: Meter,
     wish: mpsc::Sender<Wish>,
+    /// With chaos, the first wish to quit leaves the view open until the account can be made.
+    telling: Option<Stopper>,
     over: Arc<AtomicBool>,
 }
 
 impl Painter {
     /// Draws until the view is over. A terminal that is gone ends it too.
-    fn paint(mut self, mut taken: Taken, stopper: &Stopper) {
+    fn paint(mut self, mut taken: Taken, closing: &Stopper) {
         while !self.over.load(Ordering::SeqCst) && is_taken() {
             match self.picture(&mut taken) {
                 Ok(true) => {}
@@ -126,7 +141,7 @@ impl Painter {
             }
         }
         drop(taken);
-        stopper.stop();
+        closing.stop();
     }
 
     /// Draws once and hears keys until the next picture is due. False: the person wants to leave.
@@ -147,7 +162,10 @@ impl Painter {
         }
         match event::read()? {
             Event::Key(key) if key.kind != KeyEventKind::Release => match self.keys.pressed(key) {
-                Answer::Quit => return Ok(false),
+                Answer::Quit => match self.telling.take() {
+                    Some(telling) => telling.stop(),
+                    None => return Ok(false),
+                },
                 Answer::Wish(wish) => drop(self.wish.try_send(wish)),
                 Answer::Nothing => {}
             },

@@ -129,6 +129,13 @@ fn keys_that_do_nothing_are_not_shown() {
 }
 
 #[test]
+fn an_end_in_order_shows() {
+    let picture = drawn(&Board { ending: true, ..board() }, None, 80, 24);
+    assert_shows(&picture, &["q  leave at once", "finishing what is outstanding"]);
+    assert!(!picture.contains("crunch a file"), "{picture}");
+}
+
+#[test]
 fn a_file_name_shows_while_it_is_entered() {
     assert_shows(&drawn(&board(), Some("letters/a.eml"), 80, 24), &["file: letters/a.eml\u{2588}", "Enter sends"]);
 }
