@@ -12,7 +12,9 @@ from pathlib import Path
 import makes
 import pika
 
-LETTERS = [str(path) for path in sorted((makes.DEMO / "letters").iterdir())]
+# Those in which all makes find the same. For the other examples the slow cruncher needs what only the Rust version has: a list of
+# the domains that there are.
+LETTERS = [str(makes.DEMO / "letters" / name) for name in ("forwarded.eml", "harvest.eml", "homepage.html", "notice.txt", "plain.txt")]
 DOMAIN = "apple.com"
 ADDRESSES = f"31 addresses (fast 17, slow 20), 11 in {DOMAIN}"
 WARNED = ["ann", "bob", "dora", "emil", "fritz", "ida", "lena", "nora", "paula", "rosa", "sven"]
