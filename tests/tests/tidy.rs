@@ -79,7 +79,7 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     ("node/tests.rs", &["std::fs", "std::process"]),
     ("config/program.rs", &["std::fs", "std::process"]),
     ("store/disk/real.rs", &["std::fs"]),
-    ("store/thread.rs", &["std::thread"]),
+    ("store/thread.rs", &["std::thread", "Instant"]),
     ("store/tests.rs", &["std::fs", "std::thread", "SystemTime", "std::process"]),
 ];
 

@@ -19,8 +19,8 @@ use super::record::{QueueId, Record};
 use super::scan::{Found, Scan};
 use super::writer::Writer;
 
-/// What an evacuation reads between two blocks, in bytes, unless one block is longer.
-const STEP_BYTES: u64 = 1 << 20;
+/// What an evacuation reads between two blocks, in bytes, unless one block is longer: those who wait for a block wait for that too.
+const STEP_BYTES: u64 = 256 << 10;
 
 /// A segment that is being evacuated.
 pub(super) struct Evacuation {

@@ -30,9 +30,9 @@ const CONGESTED_BYTES: usize = 32 << 20;
 const IDLE_BYTES_MAX: usize = 1 << 20;
 /// What is handed in and no larger waits for somebody to wait for it, in bytes.
 pub(super) const SMALL_BYTES_MAX: usize = 16 << 10;
-/// So long that waits which nobody waits for: acks and hints, whose messages a crash may deliver again, and messages that
-/// nobody wants confirmed.
-const IDLE_DELAY: Duration = Duration::from_millis(10);
+/// So long, and at most twice that, waits what nobody waits for: acks and hints, whose messages a crash may deliver again, and
+/// messages that nobody wants confirmed.
+const IDLE_DELAY: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -50,6 +50,8 @@ struct State {
     batches: VecDeque<Batch>,
     last: u64,
     idle_bytes: usize,
+    /// How often what had arrived was taken to be written, by the writer's thread or another.
+    takes: u64,
     is_urgent: bool,
     is_asleep: bool,
     /// It sleeps until it is woken, and not for a short while only.
@@ -144,27 +146,47 @@ impl Inbox {
         self.state.lock().batches.iter().map(Batch::bytes).sum()
     }
 
-    /// Waits for something to come if `is_idle`.
-    pub(super) fn wait(&self, is_idle: bool) {
+    /// Waits for something to write, unless there is work already. False if there is none, but others have written meanwhile,
+    /// so that segments may have become free.
+    ///
+    /// As long as batches come and others write them, it looks again after every delay instead of being woken by each.
+    pub(super) fn wait(&self, is_idle: bool) -> bool {
         let mut state = self.state.lock();
+        let mut is_quiet = false;
+        let mut is_work = true;
         while is_idle && !state.is_urgent && !state.seal && !state.stop {
-            state.is_asleep = true;
-            state.sleeps_long = state.idle_bytes == 0;
-            if state.sleeps_long {
+            (state.is_asleep, state.sleeps_long) = (true, is_quiet);
+            if is_quiet {
                 self.arrived.wait(&mut state);
-            } else if self.arrived.wait_for(&mut state, IDLE_DELAY).timed_out() {
-                break;
+                is_quiet = false;
+                continue;
+            }
+            let (takes, last) = (state.takes, state.last);
+            if self.arrived.wait_for(&mut state, IDLE_DELAY).timed_out() {
+                // What is there after others took all that was there before has not waited long.
+                is_work = state.takes == takes && state.idle_bytes > 0;
+                if is_work || state.takes != takes {
+                    break;
+                }
+                is_quiet = state.last == last;
             }
         }
         (state.is_asleep, state.sleeps_long) = (false, false);
+        is_work
     }
 
     /// Moves what was handed in to `batches`.
-    pub(super) fn take(&self, batches: &mut VecDeque<Batch>) -> Orders {
+    pub(super) fn take(&self, batches: &mut VecDeque<Batch>) {
         let mut state = self.state.lock();
         state.is_urgent = false;
         state.idle_bytes = 0;
+        state.takes += 1;
         batches.append(&mut state.batches);
+    }
+
+    /// What was ordered since the last time.
+    pub(super) fn take_orders(&self) -> Orders {
+        let mut state = self.state.lock();
         Orders { seal: std::mem::take(&mut state.seal), stop: state.stop }
     }
 

@@ -311,17 +311,17 @@ impl Ledger {
     }
 
     /// The segment that should be evacuated next, if it is worth it: one that is dead but for its acks, one that was begun
-    /// with, one that is damaged, or one that is mostly dead and not among the `young` newest.
-    pub(super) fn worth_evacuating(&self, current: u32, young: usize) -> Option<u32> {
-        let mut sealed = self.segments.iter().rev().filter(|(number, _)| **number != current);
-        let newest: Vec<u32> = sealed.by_ref().take(young).map(|(number, _)| *number).collect();
-        let candidates = self.segments.iter().filter(|(number, segment)| {
+    /// with, one that is damaged, or one that is mostly dead and was not left within the last `young` segments. The oldest comes
+    /// first: each has its turn however many dead ones follow, and acks go soonest where the least stands before them.
+    pub(super) fn worth_evacuating(&self, current: u32, young: u32) -> Option<u32> {
+        let mut candidates = self.segments.iter().filter(|(number, segment)| {
             let waits = self.any_left(&segment.moved_from);
-            let is_sparse = segment.live_bytes < segment.bytes / 4 && !newest.contains(number);
+            let is_old = number.saturating_add(young) < current;
+            let is_sparse = segment.live_bytes < segment.bytes / 4 && is_old;
             let is_wanted = segment.live == 0 || segment.is_partly_moved || segment.is_damaged || is_sparse;
             **number != current && segment.is_sealed && !segment.is_evacuated && !waits && is_wanted
         });
-        candidates.min_by_key(|(_, segment)| segment.live_bytes).map(|(number, _)| *number)
+        candidates.next().map(|(number, _)| *number)
     }
 
     /// True if the disk is known to have what stands there.

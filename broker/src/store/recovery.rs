@@ -96,7 +96,7 @@ fn settle(
     let name = spares::segment_name(number);
     match spares.take() {
         Some(spare) => disk.rename(&spare, &name)?,
-        None => spares::make(&*disk, &name, options.segment_bytes.min(FIRST_SEGMENT_BYTES))?,
+        None => spares::make(&*disk, &name, options.segment_bytes.min(FIRST_SEGMENT_BYTES), &mut |_| Ok(()))?,
     }
     if !sabotage.has(Defect::NoDirSyncAtOpen) {
         disk.sync_dir()?;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::disk::Disk;
+use super::disk::{Disk, DiskFile};
 use super::format::UNFINISHED;
 
 /// Zeroes are written in steps of this many bytes.
-const STEP_BYTES: usize = 1 << 20;
+const STEP_BYTES: usize = 512 << 10;
 /// More than this many are removed.
 const KEPT_MAX: usize = 4;
 /// A spare is made while the disk has room for it and as much again, as a part of it: others write there too, the catalog
@@ -51,6 +51,10 @@ struct State {
     /// Higher than the number of any spare.
     next: u32,
     wanted: usize,
+    /// There was none when one was needed, and there have not been enough since.
+    is_late: bool,
+    /// None is needed any more.
+    is_over: bool,
     /// Why the last one could not be made.
     trouble: Option<String>,
 }
@@ -97,19 +101,49 @@ impl Spares {
         self.state.lock().wanted = wanted;
     }
 
-    /// Makes one, whatever time it takes.
+    /// Makes one at once: somebody waits for it.
     pub(super) fn prepare(&self) -> io::Result<()> {
+        self.state.lock().is_late = true;
+        self.make_one(&mut |_| Ok(()))
+    }
+
+    /// Makes one for later, with a `rest` after each step, unless spares are needed faster than that. Others never find more
+    /// than one step in front of them on the disk: 64 MiB on their way at once would hold up every sync for that long.
+    pub(super) fn prepare_gently(&self, rest: &mut dyn FnMut()) -> io::Result<()> {
+        self.make_one(&mut |file| {
+            let (is_late, is_over) = {
+                let state = self.state.lock();
+                (state.is_late, state.is_over)
+            };
+            if is_over {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if !is_late {
+                file.sync()?;
+                rest();
+            }
+            Ok(())
+        })
+    }
+
+    fn make_one(&self, after_step: &mut dyn FnMut(&dyn DiskFile) -> io::Result<()>) -> io::Result<()> {
         let number = self.next();
         let made = match self.disk.room() < self.segment_bytes + self.segment_bytes / LEFT_FREE {
             true => Err(io::ErrorKind::StorageFull.into()),
-            false => make(&*self.disk, &spare_name(number), self.segment_bytes),
+            false => make(&*self.disk, &spare_name(number), self.segment_bytes, after_step),
         };
         let mut state = self.state.lock();
         state.trouble = made.as_ref().err().map(ToString::to_string);
         if made.is_ok() {
             state.ready.push(spare_name(number));
+            state.is_late &= state.ready.len() < state.wanted;
         }
         made
+    }
+
+    /// Gives up the one that is being made for nobody yet, and any like it.
+    pub(super) fn end(&self) {
+        self.state.lock().is_over = true;
     }
 
     fn next(&self) -> u32 {
@@ -137,13 +171,19 @@ impl Spares {
 }
 
 /// Makes a file of zeroes. Its name stays after the next `sync_dir`.
-pub(super) fn make(disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
+pub(super) fn make(
+    disk: &dyn Disk,
+    name: &str,
+    bytes: u64,
+    after_step: &mut dyn FnMut(&dyn DiskFile) -> io::Result<()>,
+) -> io::Result<()> {
     let unfinished = format!("{name}{UNFINISHED}");
-    let filled = || {
+    let mut filled = || {
         let file = disk.create(&unfinished)?;
         let zeroes = vec![0; STEP_BYTES.min(bytes as usize)];
         for offset in (0..bytes).step_by(STEP_BYTES) {
             file.write_at(offset, &zeroes[..zeroes.len().min((bytes - offset) as usize)])?;
+            after_step(&*file)?;
         }
         file.sync()?;
         disk.rename(&unfinished, name)

@@ -4,13 +4,24 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{Batch, MessageStore, OpenError, Options, QueueId, Recovered, Ref, Store, Ticket, inspect};
 use crate::message::Message;
 use leveret_spec::Properties;
 
 const QUEUE: QueueId = QueueId(1);
+
+/// True if it is, now or within half a minute.
+pub(super) fn soon(is: impl Fn() -> bool) -> bool {
+    for _ in 0..30_000 {
+        if is() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
 
 /// A directory that goes with the test.
 pub(super) struct Folder(pub(super) PathBuf);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -27,6 +27,8 @@ const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A block of more than this is written by the writer's thread, in bytes.
 const HERE_BYTES_MAX: usize = SMALL_BYTES_MAX;
+/// Nor is any written elsewhere while the disk takes longer than this for a small one: who hands in has others to serve.
+const HERE_TIME_MAX: Duration = Duration::from_millis(1);
 
 /// An open store. It ends when it is dropped, after what was handed in has been written.
 pub(crate) struct Store {
@@ -80,6 +82,7 @@ impl Store {
                 writer,
                 batches: VecDeque::new(),
                 done: Ticket::default(),
+                small_took: Duration::ZERO,
                 has_ended: false,
             })),
         };
@@ -158,6 +161,7 @@ impl Store {
     /// Writes what was handed in, and ends: the directory is anybody's then.
     pub(crate) fn close(&self) {
         self.inbox.order(Orders { stop: true, ..Orders::default() });
+        self.spares.end();
         *self.helper.stop.lock() = true;
         self.helper.rang.notify_one();
         for thread in std::mem::take(&mut *self.threads.lock()) {
@@ -190,8 +194,10 @@ impl MessageStore for Store {
     fn commit_here(&self) {
         let Some(mut desk) = self.desk.try_lock() else { return };
         let bytes = self.inbox.waiting_bytes();
-        if bytes <= HERE_BYTES_MAX && desk.is_idle() && !desk.has_ended && desk.writer.has_room_for(bytes) {
-            desk.work_or_fail(&self.inbox, &self.helper);
+        let is_quick = bytes <= HERE_BYTES_MAX && desk.small_took <= HERE_TIME_MAX;
+        if is_quick && desk.is_idle() && !desk.has_ended && desk.writer.has_room_for(bytes) {
+            let written = desk.write(&self.inbox, &self.helper);
+            desk.fail_if(written, &self.inbox);
         }
     }
 
@@ -255,6 +261,8 @@ struct Desk {
     /// What was taken from the inbox and is not written.
     batches: VecDeque<Batch>,
     done: Ticket,
+    /// How long the last small block took to stay, whoever wrote it.
+    small_took: Duration,
     has_ended: bool,
 }
 
@@ -264,19 +272,32 @@ impl Desk {
         self.batches.is_empty() && !self.writer.has_work()
     }
 
-    /// Writes a block, if there is anything for one.
-    fn work(&mut self, inbox: &Inbox, helper: &Helper) -> io::Result<()> {
+    /// Writes a block, if there is anything for one, and tells those who wait for it.
+    fn write(&mut self, inbox: &Inbox, helper: &Helper) -> io::Result<()> {
         let sum = |batches: &VecDeque<Batch>| batches.iter().map(Batch::bytes).sum::<usize>();
-        let orders = inbox.take(&mut self.batches);
+        inbox.take(&mut self.batches);
         let bytes = sum(&self.batches);
-        self.done.0 += self.writer.commit(&mut self.batches)? as u64;
+        let start = Instant::now();
+        self.done.0 += self.writer.write(&mut self.batches)? as u64;
+        if (1..=HERE_BYTES_MAX).contains(&bytes) {
+            self.small_took = start.elapsed();
+        }
         inbox.done(self.done, bytes - sum(&self.batches));
+        if self.writer.spares.is_short() {
+            helper.rang.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Writes a block, frees what can go after it, and does what else was ordered.
+    fn work(&mut self, inbox: &Inbox, helper: &Helper) -> io::Result<()> {
+        // What comes after these orders may be left behind by them, and nothing else.
+        let orders = inbox.take_orders();
+        self.write(inbox, helper)?;
+        self.writer.collect()?;
         if orders.seal {
             self.writer.switch(0)?;
             inbox.has_sealed();
-        }
-        if self.writer.spares.is_short() {
-            helper.rang.notify_one();
         }
         if orders.stop && self.batches.is_empty() && self.writer.moves.is_empty() {
             self.has_ended = true;
@@ -285,9 +306,9 @@ impl Desk {
         Ok(())
     }
 
-    /// The same; after an error nothing becomes durable any more.
-    fn work_or_fail(&mut self, inbox: &Inbox, helper: &Helper) {
-        if let Err(error) = self.work(inbox, helper) {
+    /// After an error nothing becomes durable any more.
+    fn fail_if(&mut self, outcome: io::Result<()>, inbox: &Inbox) {
+        if let Err(error) = outcome {
             inbox.fail(format!("the message store cannot be written: {error}"));
             self.has_ended = true;
         }
@@ -307,10 +328,11 @@ fn write(desk: &Mutex<Desk>, inbox: &Inbox, helper: &Helper) {
         if has_ended {
             return;
         }
-        inbox.wait(is_idle);
+        let is_work = inbox.wait(is_idle);
         let mut desk = desk.lock();
         if !desk.has_ended {
-            desk.work_or_fail(inbox, helper);
+            let outcome = if is_work { desk.work(inbox, helper) } else { desk.writer.collect() };
+            desk.fail_if(outcome, inbox);
         }
     }
 }
@@ -320,7 +342,7 @@ fn prepare(spares: &Spares, helper: &Helper) {
     let mut stop = helper.stop.lock();
     while !*stop {
         if spares.is_short() {
-            let made = parking_lot::MutexGuard::unlocked(&mut stop, || spares.prepare());
+            let made = parking_lot::MutexGuard::unlocked(&mut stop, || prepare_one(spares));
             if made.is_err() && !*stop {
                 helper.rang.wait_for(&mut stop, PREPARE_AGAIN_AFTER);
             }
@@ -328,4 +350,13 @@ fn prepare(spares: &Spares, helper: &Helper) {
             helper.rang.wait(&mut stop);
         }
     }
+}
+
+/// Makes one segment ready, with as much rest as work: half of the disk's time is for others.
+fn prepare_one(spares: &Spares) -> io::Result<()> {
+    let mut start = Instant::now();
+    spares.prepare_gently(&mut || {
+        thread::sleep(start.elapsed());
+        start = Instant::now();
+    })
 }

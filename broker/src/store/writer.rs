@@ -28,8 +28,8 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 const RESERVED: u64 = 2 * PAGE as u64;
 /// The buffer is not kept beyond this, in bytes.
 const BUFFER_BYTES_MAX: usize = 2 * GROUP_BYTES_MAX;
-/// Full segments that were left this recently are not looked at for room, since their messages may be about to go.
-const YOUNG: usize = 4;
+/// The last so many segments that were left are not looked at for room, since their messages may be about to go.
+const YOUNG: u32 = 4;
 
 pub(super) struct Writer {
     pub(super) disk: Arc<dyn Disk>,
@@ -42,8 +42,8 @@ pub(super) struct Writer {
     pub(super) evacuation: Option<Evacuation>,
     /// What has to be in the next block, before anything else.
     pub(super) moves: Batch,
-    /// Full segments that are left alone.
-    pub(super) young: usize,
+    /// So many segments behind the current one are left alone.
+    pub(super) young: u32,
     pub(super) sabotage: Sabotage,
     buffer: Vec<u8>,
 }
@@ -104,12 +104,12 @@ impl Writer {
         !self.moves.is_empty() || self.evacuation.is_some()
     }
 
-    /// Writes one block of as many batches as it takes, from the front, and frees what can go after it. When it returns,
-    /// these batches stay; it says how many they are.
+    /// Writes one block of as many batches as it takes, from the front. When it returns, these batches stay; it says how many
+    /// they are. What can go after it is for `collect`, once those who wait have heard.
     ///
     /// # Errors
     /// The disk's. What it may have kept of the block is unknown, and the writer must not be used any more.
-    pub(super) fn commit(&mut self, batches: &mut VecDeque<Batch>) -> io::Result<usize> {
+    pub(super) fn write(&mut self, batches: &mut VecDeque<Batch>) -> io::Result<usize> {
         let taken = self.gather(batches)?;
         let done = batches.drain(..taken);
         let records = self.moves.records + done.map(|batch| batch.records).sum::<u32>();
@@ -117,6 +117,13 @@ impl Writer {
         if records > 0 {
             self.write_block(records)?;
         }
+        Ok(taken)
+    }
+
+    /// `write`, then `collect`.
+    #[cfg(test)]
+    pub(super) fn commit(&mut self, batches: &mut VecDeque<Batch>) -> io::Result<usize> {
+        let taken = self.write(batches)?;
         self.collect()?;
         Ok(taken)
     }
@@ -273,7 +280,7 @@ impl Current {
 fn begin(disk: &dyn Disk, spares: &Spares, number: u32, block_bytes: u64) -> io::Result<Current> {
     let (name, needed) = (spares::segment_name(number), block_bytes + RESERVED);
     if needed > spares.segment_bytes() {
-        spares::make(disk, &name, needed)?;
+        spares::make(disk, &name, needed, &mut |_| Ok(()))?;
     } else {
         if spares.is_empty() {
             spares.prepare()?;

@@ -112,7 +112,7 @@ impl Life {
         let known = self.known.clone();
         let opened = recovery::open(Arc::new(self.disk.clone()), &self.options, &|queue| known.contains(&queue));
         let (mut writer, _) = opened.map_err(|error| error.to_string())?;
-        writer.young = (self.seed % 3) as usize;
+        writer.young = (self.seed % 3) as u32;
         Ok(writer)
     }
 
