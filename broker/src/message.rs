@@ -98,7 +98,7 @@ impl Message {
 
     /// The message as its receivers may see it: without the header BCC.
     pub(crate) fn without_blind_copies(self) -> Self {
-        match self.properties().headers().is_some_and(|headers| headers.lookup("BCC").is_some()) {
+        match self.properties().checked_headers().is_some_and(|headers| headers.lookup("BCC").is_some()) {
             true => self.with_header("BCC", None),
             false => self,
         }
@@ -180,6 +180,7 @@ impl Message {
     }
 
     /// The header frame's payload.
+    #[inline]
     pub(crate) fn header(&self) -> &[u8] {
         let tail = self.tail();
         let size = u32::from_be_bytes([tail[4], tail[5], tail[6], tail[7]]) as usize;
@@ -193,7 +194,8 @@ impl Message {
         self.0.get(flags..flags + 2) != Some(&[0, 0])
     }
 
-    /// The properties as they came.
+    /// The properties as they came; they have been checked.
+    #[inline]
     pub(crate) fn properties(&self) -> RawProperties<'_> {
         RawProperties::of(&self.header()[ContentHeader::FIXED..]).unwrap_or_default()
     }

@@ -142,7 +142,12 @@ macro_rules! properties {
 
             $(
                 $(#[$doc])*
+                #[inline]
                 pub fn $name(self) -> Option<$type> {
+                    // Most messages lack most properties.
+                    if self.flags() >> $bit & 1 == 0 {
+                        return None;
+                    }
                     self.find($bit).and_then(|bytes| <$type as Property<$a>>::read(bytes))
                 }
             )*
@@ -206,8 +211,21 @@ impl<'a> RawProperties<'a> {
         self.0
     }
 
+    #[inline]
     fn flags(self) -> u16 {
-        wire::finish(be_u16(self.0)).map_or(0, |(_, flags)| flags)
+        self.0.first_chunk().map_or(0, |flags| u16::from_be_bytes(*flags))
+    }
+
+    /// The shapes of the properties that are there, in their order, each with its bit.
+    #[inline]
+    fn shapes(self) -> impl Iterator<Item = (u16, Shape)> {
+        let mut left = self.flags();
+        std::iter::from_fn(move || {
+            let first = left.leading_zeros() as usize;
+            let &(bit, shape) = Self::SHAPES.get(first)?;
+            left &= !(1 << bit);
+            Some((bit, shape))
+        })
     }
 
     /// Checks flags, lengths and headers.
@@ -221,10 +239,7 @@ impl<'a> RawProperties<'a> {
             return Err(Malformed("unknown property flag"));
         }
         let mut rest = &self.0[2..];
-        for &(bit, shape) in Self::SHAPES {
-            if flags >> bit & 1 == 0 {
-                continue;
-            }
+        for (_, shape) in self.shapes() {
             let (after, bytes) = wire::finish(shape.split(rest))?;
             if let Shape::Table = shape {
                 Table::validate(bytes)?;
@@ -232,6 +247,16 @@ impl<'a> RawProperties<'a> {
             rest = after;
         }
         if rest.is_empty() { Ok(()) } else { Err(Malformed("bytes after the last property")) }
+    }
+
+    /// The headers of properties that `validate` has passed: they are not checked again, as `headers` does. Of others,
+    /// entries are missing from the first one on that does not parse.
+    #[inline]
+    pub fn checked_headers(self) -> Option<Table<'a>> {
+        if self.flags() >> 13 & 1 == 0 {
+            return None;
+        }
+        self.find(13).map(Table::checked)
     }
 
     /// Where the headers' entries stand in `as_bytes`.
@@ -247,18 +272,11 @@ impl<'a> RawProperties<'a> {
 
     /// The property of that flag, without its length.
     fn find(self, wanted: u16) -> Option<&'a [u8]> {
-        let flags = self.flags();
-        if flags >> wanted & 1 == 0 {
-            return None;
-        }
         let mut rest = self.0.get(2..)?;
-        for &(bit, shape) in Self::SHAPES {
-            if flags >> bit & 1 == 0 {
-                continue;
-            }
+        for (bit, shape) in self.shapes() {
             let (after, bytes) = shape.split(rest).ok()?;
-            if bit == wanted {
-                return Some(bytes);
+            if bit <= wanted {
+                return (bit == wanted).then_some(bytes);
             }
             rest = after;
         }

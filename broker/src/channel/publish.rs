@@ -65,13 +65,13 @@ impl Batches {
         queue.publish(messages, publisher, turn) == Accepted::Refused
     }
 
-    /// Hands every batch to its queue. How many publishers are far ahead of consumers, at the queue where they are most.
+    /// Hands every batch to its queue. How many of the shortest pauses the publisher owes them, at the queue where it owes most.
     pub(super) fn send(&mut self, publisher: &Arc<Mailbox>, turn: &mut Turn) -> usize {
         let mut far_ahead = 0;
         for batch in self.filled.drain(..) {
             let (queue, messages) = &mut self.list[batch as usize];
-            if let Accepted::FarAhead(publishers) = queue.publish(messages, publisher, turn) {
-                far_ahead = far_ahead.max(publishers);
+            if let Accepted::FarAhead(pauses) = queue.publish(messages, publisher, turn) {
+                far_ahead = far_ahead.max(pauses);
             }
         }
         far_ahead
@@ -273,7 +273,7 @@ impl Channel {
 #[inline]
 fn has_copies(message: &Message) -> bool {
     message.has_properties()
-        && message.properties().headers().is_some_and(|h| h.lookup("CC").is_some() || h.lookup("BCC").is_some())
+        && message.properties().checked_headers().is_some_and(|h| h.lookup("CC").is_some() || h.lookup("BCC").is_some())
 }
 
 /// The queues for a message, if this user may publish it.
@@ -283,7 +283,7 @@ fn routed(message: &Message, link: &mut Link) -> Result<Routed, Soft> {
     link.rights()?.check(Access::Write, Resource::Exchange(&name))?;
     if !exchange.is_empty() {
         check_topic(link, Access::Write, &name, &key)?;
-        for copy in message.properties().headers().into_iter().flat_map(copies) {
+        for copy in message.properties().checked_headers().into_iter().flat_map(copies) {
             check_topic(link, Access::Write, &name, copy)?;
         }
     }
@@ -334,7 +334,7 @@ fn check_properties(raw: &[u8], link: &mut Link) -> Result<(), Failure> {
         check_expiration(&expiration.to_string())
             .map_err(|why| Soft::precondition_failed(format!("invalid expiration '{expiration}': {why}")))?;
     }
-    if let Some(headers) = properties.headers() {
+    if let Some(headers) = properties.checked_headers() {
         check_copies(headers)?;
     }
     Ok(())

@@ -93,7 +93,7 @@ impl Channel {
         let (exchange, routing_key) = message::split_address(message.address());
         let mut keys = ArrayBuf::new();
         keys.push(Value::LongStr(routing_key.as_bytes()));
-        if let Some(Value::Array(copies)) = message.properties().headers().and_then(|h| h.lookup("CC")) {
+        if let Some(Value::Array(copies)) = message.properties().checked_headers().and_then(|h| h.lookup("CC")) {
             for copy in copies.iter() {
                 keys.push(copy);
             }

@@ -60,7 +60,7 @@ impl Vhost {
     /// # Errors
     /// 404 for an unknown exchange.
     pub(crate) fn route_internally(&self, exchange: &[u8], key: &[u8], message: &Message) -> Result<Routed, Soft> {
-        let headers = message.properties().headers();
+        let headers = message.properties().checked_headers();
         let mut keys = vec![key];
         keys.extend(headers.into_iter().flat_map(copies));
         let mut routed = Routed { repeatable: keys.len() == 1, ..Routed::default() };
