@@ -92,8 +92,10 @@ struct Member {
     born: u64,
     /// Messages that it holds unsettled.
     held: u32,
-    /// False if it stands in no ring, for want of credit.
+    /// False if it stands in no ring, for want of credit or of room in its mailbox.
     in_ring: bool,
+    /// It stands in no ring for want of room in its mailbox.
+    is_stalled: bool,
     /// What it gets from the dispatch that is under way.
     share: Vec<Entry>,
     share_bytes: usize,
@@ -111,6 +113,8 @@ pub(crate) struct Consumers {
     /// Those that have a share of the dispatch that is under way.
     sharing: Vec<u32>,
     count: usize,
+    /// Members that have credit, and no room in their mailboxes.
+    stalled: usize,
     born: u64,
     exclusive: bool,
     /// x-single-active-consumer: only the active one is served, and the oldest comes after it.
@@ -195,6 +199,11 @@ impl Consumers {
         self.count == 0
     }
 
+    /// True if one of them would take more at once if its connection took it.
+    pub(crate) fn are_stalled(&self) -> bool {
+        self.stalled > 0
+    }
+
     /// Adds one, unless it or another wants to be alone.
     pub(crate) fn add(&mut self, consumer: Consumer, exclusive: bool) -> Option<ConsumerKey> {
         if self.exclusive || exclusive && (self.count > 0 || self.single) {
@@ -203,8 +212,16 @@ impl Consumers {
         self.exclusive = exclusive;
         self.count += 1;
         self.born += 1;
-        let member =
-            Member { consumer, born: self.born, held: 0, in_ring: false, share: vec![], share_bytes: 0, uncounted: 0 };
+        let member = Member {
+            consumer,
+            born: self.born,
+            held: 0,
+            in_ring: false,
+            is_stalled: false,
+            share: vec![],
+            share_bytes: 0,
+            uncounted: 0,
+        };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.members[slot as usize] = Some(member);
@@ -240,7 +257,8 @@ impl Consumers {
 
     pub(crate) fn remove(&mut self, key: ConsumerKey) {
         let Some(member) = self.member(key) else { return };
-        let (in_ring, priority) = (member.in_ring, member.consumer.priority);
+        let (in_ring, priority, is_stalled) = (member.in_ring, member.consumer.priority, member.is_stalled);
+        self.stalled -= usize::from(is_stalled);
         if in_ring && let Some((_, ring)) = self.rings.iter_mut().find(|(p, _)| *p == priority) {
             ring.retain(|&slot| slot != key.slot);
         }
@@ -270,7 +288,8 @@ impl Consumers {
         if std::mem::replace(&mut member.in_ring, true) {
             return;
         }
-        let priority = member.consumer.priority;
+        let (was_stalled, priority) = (std::mem::take(&mut member.is_stalled), member.consumer.priority);
+        self.stalled -= usize::from(was_stalled);
         let at = self.rings.partition_point(|(p, _)| *p > priority);
         match self.rings.get_mut(at) {
             Some((p, ring)) if *p == priority => ring.push_back(key.slot),
@@ -306,8 +325,10 @@ impl Consumers {
                 continue;
             };
             let Some(member) = self.members[slot as usize].as_mut() else { break };
-            if !member.may_take() || !member.has_window(turn) {
-                member.in_ring = false;
+            let has_credit = member.may_take();
+            if !has_credit || !member.has_window(turn) {
+                (member.in_ring, member.is_stalled) = (false, has_credit);
+                self.stalled += usize::from(has_credit);
                 ring.pop_front();
             } else if alone {
                 unsettled += give_all(member, ready, turn, dead);

@@ -48,6 +48,9 @@ use ready::Ready;
 const AHEAD_BYTES_MAX: usize = 512 << 10;
 /// Bytes at which they go on.
 const AHEAD_BYTES_HALF: usize = AHEAD_BYTES_MAX / 2;
+/// How often as long as the shortest a pause may be if consumers take whatever their sockets take: they end it themselves, and a
+/// shorter one would only let the backlog grow as long as many connections share the processor.
+const PAUSES_FOR_SOCKETS: usize = 32;
 
 /// Identifies a connection within its broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +103,8 @@ struct State {
 pub(crate) enum Accepted {
     /// It is in the queue or on its way to consumers.
     Yes,
-    /// So is this one, but so many publishers, this one among them, are far ahead of consumers that keep up: it pauses.
+    /// The same, but its publisher is far ahead of the consumers and pauses, so many times the shortest pause: as many as
+    /// there are such publishers, or more if the consumers' sockets are what holds them up.
     FarAhead(usize),
     /// The queue is full and refuses it.
     Refused,
@@ -238,7 +242,8 @@ impl Queue {
                 state.paused.retain(|paused| Arc::strong_count(paused) > 1);
                 state.paused.push_back(publisher.clone());
             }
-            return Accepted::FarAhead(state.paused.len());
+            let for_sockets = if state.consumers.are_stalled() { PAUSES_FOR_SOCKETS } else { 0 };
+            return Accepted::FarAhead(state.paused.len().max(for_sockets));
         }
         Accepted::Yes
     }

@@ -215,6 +215,27 @@ fn a_publisher_far_ahead_of_consumers_pauses_until_half_is_gone() {
 }
 
 #[test]
+fn consumers_whose_sockets_are_full_make_pauses_long_and_end_them() {
+    let mut bench = Bench::new();
+    let publisher = Arc::new(Mailbox::default());
+    let body = vec![b'x'; 1000];
+    let batch = |count| vec![Message::compose("x", "q", &Properties::default(), &body); count];
+    let mut consumer = bench.consumer(0);
+    let pauses = bench.queue.publish(&mut batch(2000), &publisher, &mut bench.turn);
+    assert_eq!(pauses, Accepted::FarAhead(PAUSES_FOR_SOCKETS));
+    while bench.queue.counts().0 > 200 {
+        consumer.received();
+        bench.queue.resume(consumer.key, &mut bench.turn);
+    }
+    assert!(publisher.take_publisher_resumed());
+    // One without credit does not make them longer.
+    consumer.received();
+    bench.queue.unsubscribe(consumer.key, bench.turn.now);
+    let _slow = bench.consumer(1);
+    assert_eq!(bench.queue.publish(&mut batch(1000), &publisher, &mut bench.turn), Accepted::FarAhead(1));
+}
+
+#[test]
 fn publishers_that_pause_go_on_one_by_one_and_are_forgotten_when_they_are_gone() {
     let mut bench = Bench::new();
     let body = vec![b'x'; 1000];
