@@ -60,6 +60,12 @@ def ratios(results, case, kind, leveret="leveret"):
     return "; ".join(said) or "-"
 
 
+def clients(file):
+    """The section at the end that `tests/compare/clients` has written into the page."""
+    _, title, rest = file.read_text().partition("## Clients\n") if file.exists() else ("", "", "")
+    return f"\n{title}{rest}" if title else ""
+
+
 def table(head, rows):
     yield f"| {' | '.join(head)} |"
     yield "|" + "---|" * len(head)

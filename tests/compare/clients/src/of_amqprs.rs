@@ -1,7 +1,7 @@
 //! The part of amqprs.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use amqprs::callbacks::ChannelCallback;
 use amqprs::channel::{
