@@ -24,6 +24,9 @@ pub enum Outcome {
     /// A mandatory message reached no queue. The broker does not say which publish it means; among several under way
     /// with the same exchange, routing key and body, it is the first.
     Returned(Box<Returned>),
+    /// The connection was lost before the broker's word came. The message may have arrived or not: it is not sent again,
+    /// and whoever publishes it again may double it.
+    Unknown,
 }
 
 impl Outcome {
@@ -35,12 +38,13 @@ impl Outcome {
     /// The same as a result, for those who only go on if it was acknowledged.
     ///
     /// # Errors
-    /// `Nacked` and `Returned`.
+    /// `Nacked`, `Returned`, and `Unconfirmed` for `Unknown`.
     pub fn into_result(self) -> Result<()> {
         match self {
             Outcome::Acked => Ok(()),
             Outcome::Nacked => Err(Error::Nacked),
             Outcome::Returned(returned) => Err(Error::Returned(returned)),
+            Outcome::Unknown => Err(Error::Unconfirmed),
         }
     }
 }
@@ -66,6 +70,8 @@ pub struct ConfirmCounts {
     pub acked: u64,
     /// How many were refused.
     pub nacked: u64,
+    /// How many were unanswered when a connection was lost: they may have arrived or not.
+    pub unknown: u64,
     /// Answers to nothing that was waiting: a broker that keeps the protocol gives none.
     pub unexpected: u64,
 }
@@ -135,6 +141,10 @@ pub(crate) struct Confirms {
     waiting: VecDeque<(u64, Option<Unconfirmed>)>,
     unanswered: usize,
     counts: ConfirmCounts,
+    /// Publishes up to this number went over connections that are lost; the broker counts from 1 on each.
+    base: u64,
+    /// How many of `ConfirmCounts::unknown` were reported by `Channel::all_confirmed`.
+    unknown_reported: u64,
     /// Publishes before this one have been passed by returns.
     returns_from: u64,
 }
@@ -142,7 +152,7 @@ pub(crate) struct Confirms {
 impl Confirms {
     pub(crate) fn new() -> Self {
         let counts = ConfirmCounts::default();
-        Confirms { waiting: VecDeque::new(), unanswered: 0, counts, returns_from: 1 }
+        Confirms { waiting: VecDeque::new(), unanswered: 0, counts, base: 0, unknown_reported: 0, returns_from: 1 }
     }
 
     /// The number of publishes that the broker has not answered.
@@ -166,11 +176,11 @@ impl Confirms {
     pub(crate) fn settle(&mut self, tag: u64, multiple: bool, acked: bool) {
         let before = self.unanswered;
         if multiple {
-            let up_to = if tag == 0 { u64::MAX } else { tag };
+            let up_to = if tag == 0 { u64::MAX } else { self.base.saturating_add(tag) };
             while let Some((_, publish)) = self.waiting.pop_front_if(|(number, _)| *number <= up_to) {
                 self.answer(publish, acked);
             }
-        } else if let Some(slot) = self.slot(tag) {
+        } else if let Some(slot) = self.slot(self.base.saturating_add(tag)) {
             let publish = slot.take();
             self.answer(publish, acked);
         }
@@ -212,6 +222,23 @@ impl Confirms {
         None
     }
 
+    /// The connection is lost: nobody knows what became of those that wait, and the broker counts anew.
+    pub(crate) fn lose(&mut self) {
+        self.base = self.counts.published;
+        self.counts.unknown += self.unanswered as u64;
+        self.unanswered = 0;
+        for watcher in self.waiting.drain(..).filter_map(|(_, publish)| publish?.watcher) {
+            // The watcher may have lost interest.
+            let _ = watcher.send(Ok(Outcome::Unknown));
+        }
+    }
+
+    /// True once after publishes have become unknown.
+    pub(crate) fn report_unknown(&mut self) -> bool {
+        let reported = std::mem::replace(&mut self.unknown_reported, self.counts.unknown);
+        reported < self.counts.unknown
+    }
+
     /// The channel is closed: nobody will ever know.
     pub(crate) fn end(&mut self, error: &Error) {
         self.unanswered = 0;
@@ -248,7 +275,7 @@ mod tests {
         let _waiting: Vec<_> = (0..6).map(|_| published(&mut confirms, None)).collect();
         confirms.settle(2, false, false);
         confirms.settle(3, true, true);
-        let counts = ConfirmCounts { published: 6, acked: 2, nacked: 1, unexpected: 0 };
+        let counts = ConfirmCounts { published: 6, acked: 2, nacked: 1, unknown: 0, unexpected: 0 };
         assert_eq!(confirms.counts(), counts);
         for (tag, multiple) in [(2, false), (3, true), (7, false)] {
             confirms.settle(tag, multiple, true);
@@ -322,6 +349,24 @@ mod tests {
         let mut confirms = Confirms::new();
         confirms.push(Unconfirmed::new(None, Some(Fingerprint::of(b"", b"a", b""))));
         assert!(confirms.keep_returned(returned("a")).is_some());
+    }
+
+    #[test]
+    fn what_a_lost_connection_leaves_unanswered_is_unknown_and_the_broker_counts_anew() {
+        let mut confirms = Confirms::new();
+        let mut waiting: Vec<_> = (0..3).map(|_| published(&mut confirms, None)).collect();
+        confirms.settle(1, false, true);
+        confirms.lose();
+        let outcomes: Vec<_> = waiting.iter_mut().map(answer).collect();
+        assert_eq!(outcomes, [Some(Outcome::Acked), Some(Outcome::Unknown), Some(Outcome::Unknown)]);
+        assert_eq!((confirms.report_unknown(), confirms.report_unknown()), (true, false));
+        let mut next: Vec<_> = (0..3).map(|_| published(&mut confirms, None)).collect();
+        confirms.settle(1, false, false);
+        confirms.settle(2, true, true);
+        let outcomes: Vec<_> = next.iter_mut().map(answer).collect();
+        assert_eq!(outcomes, [Some(Outcome::Nacked), Some(Outcome::Acked), None]);
+        let counts = ConfirmCounts { published: 6, acked: 2, nacked: 1, unknown: 2, unexpected: 0 };
+        assert_eq!(confirms.counts(), counts);
     }
 
     #[test]

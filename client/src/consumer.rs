@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use leveret_spec::{TableBuf, basic};
 
+use crate::arguments::short;
 use crate::channel::Channel;
 use crate::delivery::{Delivered, Delivery, Origin};
 use crate::error::Result;
@@ -17,15 +19,83 @@ use crate::mailbox::Mailbox;
 /// The I/O task's side of a consumer.
 pub(crate) struct Subscription {
     pub(crate) tag: Arc<str>,
+    /// Those of a channel in the order in which they began.
+    pub(crate) number: u64,
+    /// The prefetch per consumer that held when it began.
+    pub(crate) prefetch: u16,
     pub(crate) no_ack: bool,
+    pub(crate) source: Source,
     pub(crate) mailbox: Mailbox<Delivered>,
-    /// Its reader is gone, and the broker was told so.
+    /// Its reader is gone or has asked for its end, and the broker was told so.
     pub(crate) given_up: AtomicBool,
+    /// basic.consume is on its way, or was, over the connection that there is now.
+    asked_for: AtomicBool,
+    /// The broker has agreed at least once, so it will be started again.
+    started: AtomicBool,
+}
+
+/// What a consumer asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) queue: Box<str>,
+    pub(crate) no_local: bool,
+    pub(crate) no_ack: bool,
+    pub(crate) exclusive: bool,
+    pub(crate) arguments: TableBuf,
 }
 
 impl Subscription {
-    pub(crate) fn new(tag: Arc<str>, no_ack: bool) -> Self {
-        Subscription { tag, no_ack, mailbox: Mailbox::new(), given_up: AtomicBool::new(false) }
+    pub(crate) fn new(tag: Arc<str>, (number, prefetch): (u64, u16), source: Source) -> Self {
+        Subscription {
+            tag,
+            number,
+            prefetch,
+            no_ack: source.no_ack,
+            source,
+            mailbox: Mailbox::new(),
+            given_up: AtomicBool::new(false),
+            asked_for: AtomicBool::new(false),
+            started: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn method(&self) -> Result<basic::Consume<'_>> {
+        Ok(basic::Consume {
+            reserved: 0,
+            queue: short("the queue's name", &self.source.queue)?,
+            consumer_tag: short("the consumer tag", &self.tag)?,
+            no_local: self.source.no_local,
+            no_ack: self.no_ack,
+            exclusive: self.source.exclusive,
+            no_wait: false,
+            arguments: self.source.arguments.as_table(),
+        })
+    }
+
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.asked_for.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mark_asked_for(&self) {
+        self.asked_for.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn mark_started(&self) {
+        self.started.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection is lost. Deliveries that were not read come again, but for those that count as settled. False if
+    /// the consumer has ended with it.
+    pub(crate) fn suspend(&self) -> bool {
+        self.asked_for.store(false, Ordering::Relaxed);
+        if !self.no_ack {
+            self.mailbox.clear();
+        }
+        let goes_on = self.started.load(Ordering::Relaxed) && !self.given_up.load(Ordering::Relaxed);
+        if !goes_on {
+            self.mailbox.finish(None);
+        }
+        goes_on
     }
 }
 
@@ -71,8 +141,17 @@ impl Consumer {
     /// it the deliveries of a burst can be handled together, and settled with one `Delivery::ack_multiple` on the last:
     /// keep the others until then, or consume with `Consume::keep_dropped`.
     pub fn next_ready(&mut self) -> Option<Delivery> {
-        let delivered = self.subscription.mailbox.next_ready(&mut self.ready)?;
-        Some(Delivery::new(delivered, self.origin.clone()))
+        loop {
+            let delivered = self.subscription.mailbox.next_ready(&mut self.ready)?;
+            if !self.is_stale(&delivered) {
+                return Some(Delivery::new(delivered, self.origin.clone()));
+            }
+        }
+    }
+
+    /// True if it came over a connection that is lost, so that it comes again.
+    fn is_stale(&self, delivered: &Delivered) -> bool {
+        delivered.tag <= self.origin.channel.core().tag_base() && !self.origin.no_ack
     }
 
     /// Asks the broker to send no more, and waits for its answer. What it had sent before can still be read.
@@ -84,8 +163,13 @@ impl Consumer {
     }
 
     pub(crate) fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
-        let next = self.subscription.mailbox.poll_next(&mut self.ready, cx);
-        next.map(|item| item.map(|delivered| delivered.map(|d| Delivery::new(d, self.origin.clone()))))
+        loop {
+            let next = match ready!(self.subscription.mailbox.poll_next(&mut self.ready, cx)) {
+                Some(Ok(delivered)) if self.is_stale(&delivered) => continue,
+                next => next,
+            };
+            return Poll::Ready(next.map(|item| item.map(|delivered| Delivery::new(delivered, self.origin.clone()))));
+        }
     }
 }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use leveret_spec::method::MethodFrame;
-use leveret_spec::{RawProperties, basic};
+use leveret_spec::RawProperties;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Settlement};
 use crate::error::Result;
 use crate::message::Message;
 
@@ -134,7 +133,7 @@ impl Delivery {
     /// # Errors
     /// What closed the channel or connection; the message will be delivered again.
     pub async fn ack(&self) -> Result<()> {
-        self.settle(&basic::Ack { delivery_tag: self.duty.tag, multiple: false }, None).await
+        self.settle(Settlement::Ack { multiple: false }).await
     }
 
     /// Acknowledges it and everything unsettled that was delivered on this channel before it.
@@ -145,7 +144,7 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn ack_multiple(&self) -> Result<()> {
-        self.settle(&basic::Ack { delivery_tag: self.duty.tag, multiple: true }, Some(self.duty.tag)).await
+        self.settle(Settlement::Ack { multiple: true }).await
     }
 
     /// Refuses it: back to its queue with `requeue`, else dead-lettered or dropped.
@@ -153,7 +152,7 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn nack(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Nack { delivery_tag: self.duty.tag, multiple: false, requeue }, None).await
+        self.settle(Settlement::Nack { multiple: false, requeue }).await
     }
 
     /// Refuses it and everything unsettled that was delivered on this channel before it (RabbitMQ). Earlier deliveries
@@ -162,7 +161,7 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn nack_multiple(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Nack { delivery_tag: self.duty.tag, multiple: true, requeue }, Some(self.duty.tag)).await
+        self.settle(Settlement::Nack { multiple: true, requeue }).await
     }
 
     /// Refuses it as AMQP 0-9-1 without extensions does.
@@ -170,12 +169,12 @@ impl Delivery {
     /// # Errors
     /// As `ack`.
     pub async fn reject(&self, requeue: bool) -> Result<()> {
-        self.settle(&basic::Reject { delivery_tag: self.duty.tag, requeue }, None).await
+        self.settle(Settlement::Reject { requeue }).await
     }
 
-    async fn settle(&self, method: &impl MethodFrame, up_to: Option<u64>) -> Result<()> {
+    async fn settle(&self, settlement: Settlement) -> Result<()> {
         if !self.duty.origin.no_ack {
-            self.duty.origin.channel.settle(method, up_to).await?;
+            self.duty.origin.channel.settle(self.duty.tag, settlement).await?;
         }
         self.duty.done.store(true, Ordering::Relaxed);
         Ok(())

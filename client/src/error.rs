@@ -60,6 +60,9 @@ pub enum Error {
     Returned(Box<Returned>),
     /// The broker refused a message, for example because a queue with `reject-publish` is full.
     Nacked,
+    /// The connection was lost before the broker's word on a message came: it may have arrived or not. It is not sent
+    /// again, and whoever publishes it again may double it.
+    Unconfirmed,
     /// TLS could not be set up: a certificate that is not trusted, expired or of another name, or a file that cannot be
     /// used; the text says which.
     Tls(String),
@@ -91,7 +94,7 @@ impl Error {
     /// full, or a queue moved. False if it will fail again until someone changes something.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Io(_) | Error::Timeout(_) | Error::Cancelled { .. } | Error::Nacked => true,
+            Error::Io(_) | Error::Timeout(_) | Error::Cancelled { .. } | Error::Nacked | Error::Unconfirmed => true,
             Error::Closed { code, .. } | Error::Refused { code, .. } => matches!(
                 ReplyCode::of(*code),
                 Some(
@@ -140,6 +143,7 @@ impl fmt::Display for Error {
             Error::Refused { code, text } => write!(f, "connection refused: {code} {text}"),
             Error::Returned(returned) => write!(f, "message returned: {} {}", returned.code, returned.text),
             Error::Nacked => f.write_str("the broker refused the message"),
+            Error::Unconfirmed => f.write_str("the connection was lost before the broker confirmed the message"),
             Error::Tls(why) => write!(f, "TLS failed: {why}"),
             Error::Json(why) => write!(f, "JSON: {why}"),
             Error::Timeout(what) => write!(f, "no {what} in time"),

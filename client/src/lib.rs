@@ -37,8 +37,12 @@
 //! a connection ends.
 //!
 //! One task per connection does all input and output. Calls append to its output buffer, which leaves with one write
-//! per burst; deliveries come over in batches. There is no reconnecting here: `Error::is_retryable` tells whether it
-//! is worth while, and `Connection::closed` tells when.
+//! per burst; deliveries come over in batches.
+//!
+//! # When the connection breaks
+//!
+//! It is made again, with its channels, prefetch, confirm mode and consumers, unless `Options::without_recovery` says
+//! otherwise: see `Recovery`.
 
 mod arguments;
 mod channel;
@@ -56,6 +60,7 @@ mod message;
 mod options;
 mod publish;
 mod publishing;
+mod recovery;
 mod returns;
 mod rpc;
 #[cfg(test)]
@@ -77,6 +82,7 @@ pub use message::Message;
 pub use options::{Mechanism, Options};
 pub use publish::Publish;
 pub use publishing::Publishing;
+pub use recovery::Recovery;
 pub use returns::Returns;
 pub use rpc::Rpc;
 #[cfg(feature = "tls")]

@@ -53,6 +53,13 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Drops what waits.
+    pub(crate) fn clear(&self) {
+        let unread = std::mem::take(&mut locked(&self.0).items);
+        // Not under the lock.
+        drop(unread);
+    }
+
     /// Refuses further items and returns those that wait.
     pub(crate) fn abandon(&self) -> VecDeque<T> {
         let mut inside = locked(&self.0);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::recovery::Recovery;
+
 /// Who connects, where to, and within which limits. `Default` is guest/guest on vhost `/`.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -18,7 +20,8 @@ pub struct Options {
     pub frame_max: u32,
     /// The number of channels; the broker may lower it. 0 leaves it to the broker.
     pub channel_max: u16,
-    /// How long connecting with login, and closing, may take.
+    /// How long connecting to one host with login, and closing, may take, and how long a call or publish waits for a
+    /// connection that was lost.
     pub timeout: Duration,
     /// What the broker shows the connection as. The program's name by default.
     pub connection_name: Option<String>,
@@ -28,6 +31,10 @@ pub struct Options {
     pub unconfirmed_max: usize,
     /// How to say who connects.
     pub mechanism: Mechanism,
+    /// Further hosts, as `host:port`, which are tried after those in the URI.
+    pub hosts: Vec<String>,
+    /// When a connection that was lost is tried again; `None` if it is over then.
+    pub recovery: Option<Recovery>,
     /// How `amqps://` is protected.
     #[cfg(feature = "tls")]
     pub tls: crate::Tls,
@@ -64,6 +71,8 @@ impl Default for Options {
             message_bytes_max: MESSAGE_BYTES_MAX,
             unconfirmed_max: UNCONFIRMED_MAX,
             mechanism: Mechanism::default(),
+            hosts: Vec::new(),
+            recovery: Some(Recovery::new()),
             #[cfg(feature = "tls")]
             tls: crate::Tls::default(),
         }
@@ -121,7 +130,7 @@ impl Options {
         self
     }
 
-    /// Limits how long connecting and closing may take.
+    /// Limits how long connecting to one host and closing may take, and how long a call waits for a lost connection.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -153,6 +162,27 @@ impl Options {
     #[must_use]
     pub fn mechanism(mut self, mechanism: Mechanism) -> Self {
         self.mechanism = mechanism;
+        self
+    }
+
+    /// Adds a host, `host:port`, to be tried after those in the URI.
+    #[must_use]
+    pub fn host(mut self, address: impl Into<String>) -> Self {
+        self.hosts.push(address.into());
+        self
+    }
+
+    /// Tries a connection that was lost again like this.
+    #[must_use]
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.recovery = Some(recovery);
+        self
+    }
+
+    /// A connection that is lost is over: for programs that make a new one themselves.
+    #[must_use]
+    pub fn without_recovery(mut self) -> Self {
+        self.recovery = None;
         self
     }
 

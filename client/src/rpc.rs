@@ -32,11 +32,22 @@ type Answer = Result<Message>;
 
 /// Calls that wait for their answers.
 #[derive(Default)]
-struct Calls {
+pub(crate) struct Calls {
     made: u64,
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
     /// Why no answer will come any more.
     end: Option<Error>,
+}
+
+impl Calls {
+    /// No answer will come to those that wait.
+    pub(crate) fn fail(calls: &Mutex<Calls>, error: &Error) {
+        let waiting = std::mem::take(&mut locked(calls).waiting);
+        for answer in waiting.into_values() {
+            // The caller may have stopped waiting.
+            let _ = answer.send(Err(error.clone()));
+        }
+    }
 }
 
 /// Makes calls over direct reply-to. Any number of them may be under way at a time; clones share the channel.
@@ -115,6 +126,7 @@ impl Channel {
         let answers = self.consume(Consume::new(REPLY_TO).no_ack()).await?;
         let subscription = answers.subscription().clone();
         let calls = Arc::new(Mutex::new(Calls::default()));
+        self.core().state().calls = Some(calls.clone());
         let reader = tokio::spawn(read(answers, self.returns(), calls.clone()));
         let line = Line { channel: self.clone(), answers: subscription, calls, reader };
         Ok(Rpc { line: Arc::new(line), timeout: TIMEOUT })
@@ -171,7 +183,8 @@ impl Rpc {
     ///
     /// # Errors
     /// `Returned` at once if the request reaches no queue, `Timeout` if no answer comes in time, and what closed the
-    /// channel or connection.
+    /// channel or connection. If the connection is lost meanwhile the call fails with the reason: the request may have
+    /// been handled or not. Calls after that wait until it is back.
     pub async fn call(&self, request: Publish<'_>) -> Result<Message> {
         let Line { channel, calls, .. } = &*self.line;
         let (waiting, answer) = begin(calls)?;
@@ -215,15 +228,8 @@ async fn read(mut answers: Consumer, mut returns: Returns, calls: Arc<Mutex<Call
         }
     })
     .await;
-    let waiting = {
-        let mut list = locked(&calls);
-        list.end = Some(end.clone());
-        std::mem::take(&mut list.waiting)
-    };
-    for answer in waiting.into_values() {
-        // The caller may have stopped waiting.
-        let _ = answer.send(Err(end.clone()));
-    }
+    locked(&calls).end = Some(end.clone());
+    Calls::fail(&calls, &end);
 }
 
 fn call_id(properties: RawProperties<'_>) -> Option<u64> {

@@ -1,9 +1,11 @@
-//! AMQP URIs as RabbitMQ defines them: `amqp://user:password@host:port/vhost?key=value`.
+//! AMQP URIs as RabbitMQ defines them: `amqp://user:password@host:port/vhost?key=value`, and with several hosts, as many
+//! clients read them: `amqp://user:password@host:port,other:port/vhost`.
 //!
 //! Each part is percent-decoded after the split, so `%2f` in the path is part of the vhost's name. Without a path the
 //! vhost is `/`; with an empty one (`amqp://host/`) it is the empty name by RabbitMQ's rules, but since no broker has
 //! such a vhost and many people write the slash, it is read as `/` too.
 
+use std::fmt;
 use std::time::Duration;
 
 use leveret_spec::DEFAULT_PORT;
@@ -17,12 +19,39 @@ const DEFAULT_TLS_PORT: u16 = 5671;
 /// Where to connect, and how.
 #[derive(Debug)]
 pub(crate) struct Target {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    /// In the order in which they are tried. There is at least one.
+    pub(crate) hosts: Vec<Host>,
     /// `amqps`.
     #[cfg(feature = "tls")]
     pub(crate) secure: bool,
     pub(crate) options: Options,
+}
+
+/// One of the brokers that will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.port)
+    }
+}
+
+impl Target {
+    /// Adds the hosts that the options name.
+    pub(crate) fn add_hosts(&mut self) -> Result<()> {
+        #[cfg(feature = "tls")]
+        let secure = self.secure;
+        #[cfg(not(feature = "tls"))]
+        let secure = false;
+        for address in &self.options.hosts {
+            self.hosts.push(host_of(address, secure)?);
+        }
+        Ok(())
+    }
 }
 
 /// Takes a URI apart.
@@ -45,12 +74,9 @@ pub(crate) fn parse(uri: &str) -> Result<Target> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         options = with_parameter(options, pair, secure)?;
     }
-    let (host, port) = address_of(address)?;
-    let usual = if secure { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
-    let port = port.unwrap_or(usual);
+    let hosts = address.split(',').map(|address| host_of(address, secure)).collect::<Result<_>>()?;
     Ok(Target {
-        host,
-        port,
+        hosts,
         #[cfg(feature = "tls")]
         secure,
         options,
@@ -73,6 +99,12 @@ fn after_scheme(uri: &str) -> Result<(bool, &str)> {
     } else {
         Err(invalid(format!("unknown scheme '{scheme}'")))
     }
+}
+
+fn host_of(address: &str, secure: bool) -> Result<Host> {
+    let (name, port) = address_of(address)?;
+    let usual = if secure { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
+    Ok(Host { name, port: port.unwrap_or(usual) })
 }
 
 /// Host and port; a host in brackets is an IPv6 address.
@@ -167,8 +199,9 @@ mod tests {
     use super::*;
 
     fn parts(uri: &str) -> (String, u16, String, String, String) {
-        let Target { host, port, options, .. } = parse(uri).unwrap();
-        (host, port, options.user, options.password, options.vhost)
+        let Target { mut hosts, options, .. } = parse(uri).unwrap();
+        let Host { name, port } = hosts.remove(0);
+        (name, port, options.user, options.password, options.vhost)
     }
 
     fn owned(host: &str, port: u16, login: [&str; 3]) -> (String, u16, String, String, String) {
@@ -194,6 +227,18 @@ mod tests {
     }
 
     #[test]
+    fn several_hosts_stand_one_behind_the_other_and_those_of_the_options_at_the_end() {
+        let mut target = parse("amqp://u:p@one,two:7,[::1]:8/v").unwrap();
+        target.options = target.options.host("four:9").host("five");
+        target.add_hosts().unwrap();
+        let hosts: Vec<_> = target.hosts.iter().map(Host::to_string).collect();
+        assert_eq!(hosts, ["one:5672", "two:7", "::1:8", "four:9", "five:5672"]);
+        let mut wrong = parse("amqp://h").unwrap();
+        wrong.options = wrong.options.host("h:port");
+        assert!(matches!(wrong.add_hosts(), Err(Error::InvalidUri(_))));
+    }
+
+    #[test]
     fn the_query_sets_the_limits() {
         let uri = "amqp://h/v?heartbeat=30&channel_max=7&frame_max=8192&connection_timeout=1500&name=a%20b";
         let options = parse(uri).unwrap().options;
@@ -206,8 +251,8 @@ mod tests {
     #[test]
     fn amqps_has_its_own_port_and_parameters() {
         let uri = "amqps://h/v?cacertfile=%2Fca.pem&certfile=c&keyfile=k&server_name_indication=n&verify=verify_peer";
-        let Target { port, secure, options, .. } = parse(uri).unwrap();
-        assert_eq!((port, secure), (5671, true));
+        let Target { hosts, secure, options } = parse(uri).unwrap();
+        assert_eq!((hosts[0].port, secure), (5671, true));
         let paths = [options.tls.ca_file, options.tls.certificate_file, options.tls.key_file];
         assert_eq!(paths.map(Option::unwrap), ["/ca.pem", "c", "k"].map(std::path::PathBuf::from));
         assert_eq!(options.tls.server_name.as_deref(), Some("n"));

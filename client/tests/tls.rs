@@ -163,7 +163,7 @@ async fn tls_that_breaks_on_an_open_connection_is_a_network_that_failed() -> Any
         }
         Anything::Ok(stream)
     });
-    let connection = Connection::open(&uri).await?;
+    let connection = Connection::open_with(&uri, |options| options.without_recovery()).await?;
     drop(break_it);
     let why = connection.closed().await;
     assert!(matches!(&why, Error::Io(_)) && why.is_retryable(), "{why:?}");

@@ -59,7 +59,7 @@ pub async fn serve(
 pub async fn hand_over(channel: &Channel, publish: Publish<'_>, what: &str) -> Result<(), Error> {
     match channel.publish_confirmed(publish.mandatory()).await? {
         Outcome::Acked => Ok(()),
-        Outcome::Nacked => Err(Error::NotTaken(what.to_owned())),
+        Outcome::Nacked | Outcome::Unknown => Err(Error::NotTaken(what.to_owned())),
         Outcome::Returned(returned) => Err(Error::NotTaken(format!("{what}: {}", returned.text))),
     }
 }

@@ -133,7 +133,7 @@ impl<S: Surroundings> Status<S> {
                 self.screen.line(&format!("status: new: {local_part}@{domain}"));
                 Ok(Asked::Queued)
             }
-            Outcome::Nacked => Err(Error::NotTaken("a warning".to_owned())),
+            Outcome::Nacked | Outcome::Unknown => Err(Error::NotTaken("a warning".to_owned())),
             Outcome::Returned(_) => {
                 self.screen.line(&format!("status: new: {local_part}@{domain} (no spammer listens for it)"));
                 Ok(Asked::Unheard)

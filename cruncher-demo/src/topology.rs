@@ -40,7 +40,9 @@ pub async fn connect(url: &str, service: &str) -> Result<Connection, Error> {
         true => format!("{url}&name=cruncher-demo%20{service}"),
         false => format!("{url}?name=cruncher-demo%20{service}"),
     };
-    Connection::open(&named).await.map_err(|source| Error::Connect { address: without_login(url), source })
+    // Each service begins anew when its connection breaks: what it has in hand depends on it.
+    let opened = Connection::open_with(&named, |options| options.without_recovery()).await;
+    opened.map_err(|source| Error::Connect { address: without_login(url), source })
 }
 
 /// Declares everything that every service needs, so that they may start in any order and nothing is lost.

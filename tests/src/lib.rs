@@ -7,6 +7,7 @@
 //! differences  where Leveret and RabbitMQ answer differently on purpose, and why
 //! texts        RabbitMQ's explanations, which clients parse
 //! names        names that no other test uses
+//! chaos        a proxy that delays, stalls and cuts connections, for what clients have to survive
 //! own          a Leveret of the test's own, for what brokers can be told
 //! http         the management API, for what AMQP has no methods for
 //! admin        users, virtual hosts, policies: made by way of the management API, and removed again
@@ -31,11 +32,12 @@
 //! peer.refused(1, &missing, 404, &texts::no_queue("no-such-queue"));
 //! ```
 //!
-//! Nothing here sleeps. That nothing comes is shown by an answer to a later question; only a peer that gets no answer at
-//! all waits for its time limit, and fails.
+//! Nothing here sleeps, but for the delays that `chaos` is told to make. That nothing comes is shown by an answer to a
+//! later question; only a peer that gets no answer at all waits for its time limit, and fails.
 #![expect(clippy::panic, reason = "a check that fails panics: that is how a test reports")]
 
 mod admin;
+mod chaos;
 pub mod crash;
 mod dice;
 mod differences;
@@ -51,6 +53,7 @@ mod target;
 pub mod texts;
 
 pub use admin::{Policy, User, Vhost};
+pub use chaos::{Chaos, Harm, Way};
 pub use differences::{Difference, TABLE};
 pub use names::unique;
 pub use own::Own;

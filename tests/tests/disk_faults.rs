@@ -88,7 +88,7 @@ fn in_runtime<T>(work: impl Future<Output = T>) -> T {
 }
 
 async fn channel(broker: &Program) -> Result<Channel> {
-    Connection::open(&broker.url()).await?.open_channel().await
+    Connection::open_with(&broker.url(), |options| options.without_recovery()).await?.open_channel().await
 }
 
 fn text(number: usize) -> String {

@@ -33,7 +33,12 @@ impl Target {
     /// A connection whose channels have at most `unconfirmed` publishes under way.
     pub(crate) async fn connect(&self, unconfirmed: usize) -> Result<Connection> {
         let opened = Connection::open_with(&self.url, |options| {
-            options.timeout(PATIENCE).unconfirmed_max(unconfirmed).connection_name("leveret bench").heartbeat_s(0)
+            options
+                .timeout(PATIENCE)
+                .unconfirmed_max(unconfirmed)
+                .connection_name("leveret bench")
+                .heartbeat_s(0)
+                .without_recovery()
         });
         opened.await.map_err(|error| self.cannot_connect(&error))
     }

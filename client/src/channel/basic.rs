@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use leveret_spec::method::MethodFrame;
-use leveret_spec::{ShortStr, basic};
+use leveret_spec::basic;
 
 use super::core::Answer;
-use super::{Channel, Reply, unexpected};
+use super::{Channel, Reply, Settlement, unexpected};
 use crate::arguments::{Arguments, argument_methods, flags, short};
-use crate::consumer::{Consumer, Subscription};
+use crate::consumer::{Consumer, Source, Subscription};
 use crate::delivery::{Delivery, Origin};
 use crate::error::{Error, Result};
 
@@ -78,6 +77,19 @@ impl<'a> Consume<'a> {
         discard_failed
     }
     argument_methods!();
+
+    /// What the broker is told.
+    fn source(&self) -> Result<Source> {
+        short("the queue's name", self.queue)?;
+        short("the consumer tag", self.tag)?;
+        Ok(Source {
+            queue: self.queue.into(),
+            no_local: self.no_local,
+            no_ack: self.no_ack,
+            exclusive: self.exclusive,
+            arguments: self.arguments.table()?.into(),
+        })
+    }
 }
 
 /// A message to get.
@@ -110,7 +122,17 @@ impl Channel {
     /// What closed the channel or connection.
     pub async fn qos(&self, qos: Qos) -> Result<()> {
         let Qos { prefetch_count, global } = qos;
-        self.done(&basic::Qos { prefetch_size: 0, prefetch_count, global }).await
+        let method = basic::Qos { prefetch_size: 0, prefetch_count, global };
+        let attempt = || {
+            let mut state = self.core().state();
+            if !state.check_live()? {
+                return Ok(None);
+            }
+            let started = self.core().start_call_in(&mut state, self.shared(), &method)?;
+            *(if global { &mut state.prefetch.per_channel } else { &mut state.prefetch.per_consumer }) = prefetch_count;
+            Ok(Some(started))
+        };
+        self.answer(self.shared().when_there_is_room(attempt).await?).await.map(drop)
     }
 
     /// Starts a consumer. If the future is dropped, so is the consumer.
@@ -119,31 +141,26 @@ impl Channel {
     /// The channel is closed with 404 if the queue does not exist, 403 if it has an exclusive consumer, 405 if it is
     /// exclusive to another connection. `Usage` if the tag is in use on this channel.
     pub async fn consume(&self, consume: Consume<'_>) -> Result<Consumer> {
-        let (consumer, started) = self.start_consumer(&consume)?;
+        let (consumer, started) = self.shared().when_there_is_room(|| self.start_consumer(&consume)).await?;
         self.answer(started).await?;
         Ok(consumer)
     }
 
     /// Makes the consumer known before the broker answers, since deliveries may come right behind the answer.
-    fn start_consumer(&self, consume: &Consume<'_>) -> Result<(Consumer, Answer)> {
+    fn start_consumer(&self, consume: &Consume<'_>) -> Result<Option<(Consumer, Answer)>> {
         let mut state = self.core().state();
-        state.check_open()?;
+        if !state.check_live()? {
+            return Ok(None);
+        }
         let tag: Arc<str> = if consume.tag.is_empty() { state.make_tag().into() } else { consume.tag.into() };
         if state.consumers.contains_key(&tag) {
             return Err(Error::Usage("the consumer tag is in use on this channel"));
         }
-        let method = basic::Consume {
-            reserved: 0,
-            queue: short("the queue's name", consume.queue)?,
-            consumer_tag: short("the consumer tag", &tag)?,
-            no_local: consume.no_local,
-            no_ack: consume.no_ack,
-            exclusive: consume.exclusive,
-            no_wait: false,
-            arguments: consume.arguments.table()?,
-        };
-        let started = self.core().start_call_in(&mut state, self.shared(), &method)?;
-        let subscription = Arc::new(Subscription::new(tag.clone(), consume.no_ack));
+        let order = (state.number_consumer(), state.prefetch.per_consumer);
+        let subscription = Subscription::new(tag.clone(), order, consume.source()?);
+        let started = self.core().start_call_in(&mut state, self.shared(), &subscription.method()?)?;
+        subscription.mark_asked_for();
+        let subscription = Arc::new(subscription);
         state.consumers.insert(tag.clone(), subscription.clone());
         let origin = Origin {
             channel: self.clone(),
@@ -152,15 +169,16 @@ impl Channel {
             requeues_dropped: !consume.no_ack && !consume.keep_dropped,
             requeues_failed: !consume.discard_failed,
         };
-        Ok((Consumer::new(origin, subscription), started))
+        Ok(Some((Consumer::new(origin, subscription), started)))
     }
 
     /// Ends a consumer.
     pub(crate) async fn cancel(&self, tag: &str) -> Result<()> {
-        if !self.core().state().consumers.contains_key(tag) {
-            return Ok(());
+        let started = self.shared().when_there_is_room(|| self.core().try_cancel(self.shared(), tag)).await?;
+        match started {
+            Some(started) => self.answer(started).await.map(drop),
+            None => Ok(()),
         }
-        self.done(&basic::Cancel { consumer_tag: ShortStr::cut(tag), no_wait: false }).await
     }
 
     /// Asks for one message; `None` if the queue has none ready. A consumer is cheaper for more than a few.
@@ -199,7 +217,7 @@ impl Channel {
     /// # Errors
     /// What closed the channel or connection. An unknown number makes the broker close the channel with 406.
     pub async fn ack(&self, delivery_tag: u64, multiple: bool) -> Result<()> {
-        self.settle(&basic::Ack { delivery_tag, multiple }, multiple.then_some(delivery_tag)).await
+        self.settle(delivery_tag, Settlement::Ack { multiple }).await
     }
 
     /// Puts everything that is unsettled on this channel back into its queues. Deliveries that are still held are settled
@@ -211,8 +229,8 @@ impl Channel {
         self.done(&basic::Recover { requeue }).await
     }
 
-    /// Sends a settlement; `up_to` as in `ChannelCore::try_settle`.
-    pub(crate) async fn settle(&self, method: &impl MethodFrame, up_to: Option<u64>) -> Result<()> {
-        self.shared().when_there_is_room(|| self.core().try_settle(self.shared(), method, up_to)).await
+    pub(crate) async fn settle(&self, delivery_tag: u64, settlement: Settlement) -> Result<()> {
+        let attempt = || self.core().try_settle(self.shared(), delivery_tag, settlement);
+        self.shared().when_there_is_room(attempt).await
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leveret_spec::{Method, basic, channel, frame};
 
-use super::core::{ChannelCore, ChannelState, Waiting};
+use super::core::{ChannelCore, ChannelState, Phase, Waiting};
 use super::reply::Reply;
 use crate::confirm::Returned;
 use crate::connection::Shared;
@@ -17,6 +17,8 @@ pub(crate) enum After {
     Open,
     /// Its number is free.
     Closed,
+    /// The broker has closed it, and it will be opened again.
+    Suspended,
 }
 
 impl ChannelCore {
@@ -33,6 +35,16 @@ impl ChannelCore {
                 if let Some(subscription) = self.state().consumers.remove(ok.consumer_tag.as_str()) {
                     subscription.mailbox.finish(None);
                 }
+                self.handle_reply(method, Reply::Done)?;
+            }
+            Method::Basic(basic::Method::ConsumeOk(ok)) => {
+                if let Some(subscription) = self.state().consumers.get(ok.consumer_tag.as_str()) {
+                    subscription.mark_started();
+                }
+                self.handle_reply(method, Reply::Done)?;
+            }
+            Method::Channel(channel::Method::OpenOk(_)) => {
+                self.state().opened = true;
                 self.handle_reply(method, Reply::Done)?;
             }
             Method::Basic(basic::Method::RecoverOk(_)) => {
@@ -114,13 +126,19 @@ impl ChannelCore {
         };
         let mut state = self.state();
         let crossed = state.closing;
-        state.end.get_or_insert_with(|| error.clone());
+        let restoring = state.phase == Phase::Restoring && state.end.is_none();
+        if !restoring {
+            state.end.get_or_insert_with(|| error.clone());
+        }
         let answered = shared.append(|outbox| {
             frame::put_method(&mut outbox.bytes, self.id, &channel::CloseOk {});
             Ok(())
         });
         drop(state);
         answered?;
+        if restoring {
+            return Ok(if self.suspend(&error) { After::Suspended } else { After::Closed });
+        }
         if crossed {
             self.state().forget_calls_before_close(&error);
             return Ok(After::Open);

@@ -7,6 +7,8 @@ mod incoming;
 mod publish;
 mod queue;
 mod reply;
+mod settlement;
+mod suspended;
 #[cfg(test)]
 mod tests;
 mod tx;
@@ -26,9 +28,11 @@ pub use exchange::{ExchangeBind, ExchangeDeclare, ExchangeDelete};
 pub use queue::{QueueBind, QueueDeclare, QueueDelete};
 pub use reply::QueueStatus;
 
-pub(crate) use self::core::ChannelCore;
+pub(crate) use self::core::{Answer, ChannelCore};
 pub(crate) use incoming::After;
 pub(crate) use reply::Reply;
+pub(crate) use settlement::Settlement;
+pub(crate) use suspended::Former;
 
 /// A channel of a connection: a conversation with its own errors, confirms and delivery tags.
 ///
@@ -57,13 +61,14 @@ impl Drop for Handle {
 
 impl Channel {
     pub(crate) async fn open(connection: Connection) -> Result<Channel> {
-        let core = connection.shared().add_channel()?;
-        let opened = core.start_call(connection.shared(), &channel::Open { reserved: ShortStr::default() });
+        let core = connection.shared().when_there_is_room(|| connection.shared().add_channel()).await?;
+        let opened = core.try_call(connection.shared(), &channel::Open { reserved: ShortStr::default() });
         if opened.is_err() {
-            connection.shared().remove_channel(core.id);
+            connection.shared().remove_channel(&core);
         }
         let channel = Channel { handle: Arc::new(Handle { core, connection }) };
-        channel.answer(opened?).await?;
+        let opened = opened?.ok_or_else(unexpected)?;
+        channel.answer(opened).await?;
         Ok(channel)
     }
 
@@ -74,8 +79,10 @@ impl Channel {
     /// The error that closed the channel or connection before, and `Timeout` if the broker does not answer.
     pub async fn close(&self) -> Result<()> {
         let closing = match self.core().start_close(self.shared()) {
+            Ok(None) => return Ok(()),
             Err(error) if error.is_closed_here() => return Ok(()),
-            closing => closing?,
+            Ok(Some(closing)) => closing,
+            Err(error) => return Err(error),
         };
         let answer = timeout(self.shared().limits.timeout, self.answer(closing)).await;
         match answer.unwrap_or(Err(Error::Timeout("channel.close-ok"))) {
@@ -84,7 +91,7 @@ impl Channel {
         }
     }
 
-    /// True until the channel is closed by either side.
+    /// True until the channel is closed by either side, and while its connection is.
     pub fn is_open(&self) -> bool {
         self.core().state().end.is_none() && self.handle.connection.is_open()
     }
@@ -108,10 +115,11 @@ impl Channel {
     }
 
     async fn call(&self, method: &impl MethodFrame) -> Result<Reply> {
-        self.answer(self.core().start_call(self.shared(), method)?).await
+        let started = self.shared().when_there_is_room(|| self.core().try_call(self.shared(), method)).await?;
+        self.answer(started).await
     }
 
-    async fn answer(&self, answer: core::Answer) -> Result<Reply> {
+    async fn answer(&self, answer: Answer) -> Result<Reply> {
         let lost = |_| Err(Error::closed_here(Scope::Connection));
         answer.await.unwrap_or_else(lost)
     }

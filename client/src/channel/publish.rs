@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::Channel;
 use crate::confirm::{Confirm, ConfirmCounts, Confirms, Outcome, Unconfirmed};
 use crate::connection::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mailbox::Mailbox;
 use crate::publish::Publish;
 use crate::publishing::Publishing;
@@ -114,15 +114,17 @@ impl Channel {
     /// # Errors
     /// The channel is closed with 406 if it has transactions.
     pub async fn confirm_select(&self) -> Result<()> {
-        let selected = {
+        let attempt = || {
             let mut state = self.core().state();
-            state.check_open()?;
+            if !state.check_live()? {
+                return Ok(None);
+            }
             let select = confirm::Select { no_wait: false };
             let selected = self.core().start_call_in(&mut state, self.shared(), &select)?;
-            state.confirms.get_or_insert_with(Confirms::new);
-            selected
+            state.confirm();
+            Ok(Some(selected))
         };
-        self.answer(selected).await.map(drop)
+        self.answer(self.shared().when_there_is_room(attempt).await?).await.map(drop)
     }
 
     /// What the broker has said so far of this channel's publishes; `None` if the channel is not in confirm mode, or
@@ -131,15 +133,21 @@ impl Channel {
         self.core().state().confirms.as_ref().map(Confirms::counts)
     }
 
-    /// Waits until the broker has answered every publish of this channel so far and since.
+    /// Waits until the broker has answered every publish of this channel so far and since. What it has refused is
+    /// counted in `confirm_counts`.
     ///
     /// # Errors
-    /// What closed the channel or connection.
+    /// `Unconfirmed`, once, if the connection was lost since the last call while there were unanswered publishes: they
+    /// may have arrived or not. What closed the channel or connection.
     pub async fn all_confirmed(&self) -> Result<()> {
         let attempt = || {
-            let state = self.core().state();
+            let mut state = self.core().state();
             state.check_open()?;
-            Ok(state.confirms.as_ref().is_none_or(|confirms| confirms.unanswered() == 0).then_some(()))
+            let Some(confirms) = &mut state.confirms else { return Ok(Some(())) };
+            if confirms.unanswered() > 0 {
+                return Ok(None);
+            }
+            if confirms.report_unknown() { Err(Error::Unconfirmed) } else { Ok(Some(())) }
         };
         self.shared().when_there_is_room(attempt).await
     }
@@ -162,8 +170,7 @@ impl Channel {
     fn try_publish(&self, publish: &Publish<'_>, watched: bool) -> Result<Option<Option<Confirm>>> {
         let (core, shared) = (self.core(), self.shared());
         let mut state = core.state();
-        state.check_open()?;
-        if state.paused {
+        if !state.check_live()? || state.paused {
             return Ok(None);
         }
         if let Some(confirms) = &state.confirms
@@ -176,7 +183,7 @@ impl Channel {
             return Ok(None);
         }
         if select {
-            state.confirms = Some(Confirms::new());
+            state.confirm();
         }
         let Some(confirms) = &mut state.confirms else { return Ok(Some(None)) };
         let (watcher, confirm) = watched.then(oneshot::channel).unzip();
@@ -188,8 +195,7 @@ impl Channel {
     fn try_publish_run<'a>(&self, publishes: &mut Peekable<impl Iterator<Item = Publish<'a>>>) -> Result<Option<()>> {
         let (core, shared) = (self.core(), self.shared());
         let mut state = core.state();
-        state.check_open()?;
-        if state.paused {
+        if !state.check_live()? || state.paused {
             return Ok(None);
         }
         let room = |confirms: &Confirms| shared.limits.unconfirmed_max.saturating_sub(confirms.unanswered());
@@ -201,7 +207,7 @@ impl Channel {
                     break;
                 }
                 let Some(publish) = publishes.next() else { break };
-                publish.encode(&mut outbox.bytes, core.id, shared.limits.frame_max)?;
+                publish.encode(&mut outbox.bytes, core.id, outbox.frame_max)?;
                 if let Some(confirms) = &mut state.confirms {
                     confirms.push(Unconfirmed::new(None, publish.fingerprint()));
                 }
@@ -222,7 +228,7 @@ impl Channel {
             if select {
                 frame::put_method(&mut outbox.bytes, id, &confirm::Select { no_wait: true });
             }
-            let encoded = publish.encode(&mut outbox.bytes, id, shared.limits.frame_max);
+            let encoded = publish.encode(&mut outbox.bytes, id, outbox.frame_max);
             encoded.inspect_err(|_| outbox.bytes.truncate(start))?;
             Ok(true)
         })

@@ -6,12 +6,22 @@ use super::Channel;
 use crate::error::Result;
 
 impl Channel {
-    /// Makes every publish and settlement from now on part of a transaction.
+    /// Makes every publish and settlement from now on part of a transaction. When its connection is lost, such a channel
+    /// is over: half of a transaction must not be committed on the next one.
     ///
     /// # Errors
     /// The channel is closed with 406 if it is in confirm mode.
     pub async fn tx_select(&self) -> Result<()> {
-        self.done(&tx::Select {}).await
+        let attempt = || {
+            let mut state = self.core().state();
+            if !state.check_live()? {
+                return Ok(None);
+            }
+            let started = self.core().start_call_in(&mut state, self.shared(), &tx::Select {})?;
+            state.transactional = true;
+            Ok(Some(started))
+        };
+        self.answer(self.shared().when_there_is_room(attempt).await?).await.map(drop)
     }
 
     /// Carries out what was held back, and begins the next transaction.

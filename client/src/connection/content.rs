@@ -39,10 +39,10 @@ pub(super) struct Complete {
 pub(super) type LastConsumer = Option<Arc<Subscription>>;
 
 impl Incoming {
-    /// Begins a message. `rest` is what has arrived behind the method, so that one allocation of the right size can be
-    /// made; what was only announced gets no memory.
+    /// Begins a message on a channel with this base of its delivery tags. `rest` is what has arrived behind the method,
+    /// so that one allocation of the right size can be made; what was only announced gets no memory.
     pub(super) fn begin(
-        core: &ChannelCore,
+        (core, tag_base): (&ChannelCore, u64),
         method: &basic::Method<'_>,
         rest: &[u8],
         last: &mut LastConsumer,
@@ -50,7 +50,8 @@ impl Incoming {
         let (role, exchange, routing_key) = match method {
             basic::Method::Deliver(d) => {
                 let subscription = find(core, &d.consumer_tag, last)?;
-                let role = Role::Delivery { subscription, tag: d.delivery_tag, redelivered: d.redelivered };
+                let tag = tag_base.saturating_add(d.delivery_tag);
+                let role = Role::Delivery { subscription, tag, redelivered: d.redelivered };
                 (role, d.exchange, d.routing_key)
             }
             basic::Method::Return(r) => {
@@ -58,7 +59,8 @@ impl Incoming {
                 (role, r.exchange, r.routing_key)
             }
             basic::Method::GetOk(g) => {
-                let (tag, redelivered, messages_left) = (g.delivery_tag, g.redelivered, g.message_count);
+                let tag = tag_base.saturating_add(g.delivery_tag);
+                let (redelivered, messages_left) = (g.redelivered, g.message_count);
                 (Role::Got { tag, redelivered, messages_left }, g.exchange, g.routing_key)
             }
             _ => return Ok(None),

@@ -14,6 +14,8 @@ use crate::error::{Error, Result, Scope};
 /// A channel as the I/O task sees it.
 struct Lane {
     core: Arc<ChannelCore>,
+    /// What is added to the numbers of its deliveries.
+    tag_base: u64,
     incoming: Option<Incoming>,
     last: LastConsumer,
 }
@@ -75,7 +77,7 @@ impl Dispatch {
             return Err(Error::Protocol(format!("{} in the middle of a message", method.row().name)));
         }
         if let Method::Basic(basic) = &method {
-            lane.incoming = Incoming::begin(&lane.core, basic, rest, &mut lane.last)?;
+            lane.incoming = Incoming::begin((&lane.core, lane.tag_base), basic, rest, &mut lane.last)?;
             if lane.incoming.is_some() {
                 return Ok(());
             }
@@ -83,11 +85,14 @@ impl Dispatch {
         // What follows may end a consumer, so the deliveries before it must have gone over.
         self.run.hand_over(&self.shared);
         lane.last = None;
-        if lane.core.handle_method(&self.shared, &method)? == After::Closed {
-            if let Some(slot) = self.lanes.get_mut(usize::from(frame.channel)) {
-                *slot = None;
-            }
-            self.shared.remove_channel(frame.channel);
+        let after = lane.core.handle_method(&self.shared, &method)?;
+        if after == After::Open {
+            return Ok(());
+        }
+        if let Some(lane) = self.lanes.get_mut(usize::from(frame.channel)).and_then(Option::take)
+            && after == After::Closed
+        {
+            self.shared.remove_channel(&lane.core);
         }
         Ok(())
     }
@@ -125,7 +130,8 @@ fn lane_of<'l>(lanes: &'l mut Vec<Option<Lane>>, shared: &Shared, id: u16) -> Re
     }
     let slot = lanes.get_mut(index).ok_or_else(|| unknown_channel(id))?;
     if slot.is_none() {
-        *slot = shared.channel(id).map(|core| Lane { core, incoming: None, last: None });
+        let lane = |core: Arc<ChannelCore>| Lane { tag_base: core.tag_base(), core, incoming: None, last: None };
+        *slot = shared.channel(id).map(lane);
     }
     slot.as_mut().ok_or_else(|| unknown_channel(id))
 }

@@ -1,10 +1,11 @@
 //! The I/O task of a connection: one turn reads once, hands out what came, and writes what waits.
 //!
 //! ```text
-//! running --(connection.close, close-ok, broken protocol, socket error, no heartbeat)--> draining --> stopped
+//! running --(connection.close, close-ok, broken protocol, socket error, no heartbeat)--> draining --> done
 //! ```
 //!
-//! Everybody who waits learns of the end when draining begins; draining only gets the last frames out.
+//! Everybody who waits learns of the end when draining begins; draining only gets the last frames out. What comes then,
+//! the end or another connection, is the supervisor's business.
 
 use std::io;
 use std::pin::Pin;
@@ -19,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::dispatch::Dispatch;
 use super::input::Input;
 use super::pulse::Pulse;
-use super::shared::Shared;
+use super::shared::{Negotiated, Shared};
 use crate::error::{Error, Result};
 
 /// How long the last frames may take to leave.
@@ -35,8 +36,18 @@ pub(super) struct Driver<S> {
     dispatch: Dispatch,
     output: Output,
     pulse: Pulse,
+    frame_max: usize,
     closing: bool,
-    draining: bool,
+    /// Why the connection is over, while the last frames leave.
+    failure: Option<Error>,
+}
+
+/// A stream on which the login is done.
+pub(super) struct Session<S> {
+    pub(super) stream: S,
+    /// What came behind the login's last frame.
+    pub(super) input: Input,
+    pub(super) negotiated: Negotiated,
 }
 
 /// What is being written.
@@ -56,11 +67,13 @@ enum Refill {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    pub(super) fn new(stream: S, input: Input, shared: Arc<Shared>) -> Self {
-        let pulse = Pulse::new(shared.limits.heartbeat);
+    pub(super) fn new(session: Session<S>, shared: Arc<Shared>) -> Self {
+        let Session { stream, input, negotiated } = session;
+        let pulse = Pulse::new(negotiated.heartbeat);
         let dispatch = Dispatch::new(shared.clone());
         let output = Output { flushed: true, ..Output::default() };
-        Driver { stream, shared, input, dispatch, output, pulse, closing: false, draining: false }
+        let frame_max = negotiated.frame_max;
+        Driver { stream, shared, input, dispatch, output, pulse, frame_max, closing: false, failure: None }
     }
 
     /// One turn of a running connection. `Ready` if there may be more to read at once.
@@ -102,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Handles what is in the buffer, up to a frame that is not complete.
     fn handle_frames(&mut self) -> Result<()> {
-        let payload_max = frame::payload_max(self.shared.limits.frame_max);
+        let payload_max = frame::payload_max(self.frame_max);
         loop {
             let unread = self.input.unread();
             let Some((frame, length)) = frame::parse(unread, payload_max)? else { return Ok(()) };
@@ -124,17 +137,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                         cx.waker().wake_by_ref();
                         return Ok(Poll::Pending);
                     }
-                    Refill::Nothing => break,
+                    Refill::Nothing => return self.flush(cx),
                 }
             }
-            let rest = self.output.bytes.get(self.output.written..).unwrap_or_default();
-            match Pin::new(&mut self.stream).poll_write(cx, rest)? {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(length) => self.output.written += length,
+            if self.write_some(cx)?.is_pending() {
+                return Ok(Poll::Pending);
             }
-            self.output.flushed = false;
         }
+    }
+
+    /// Writes what is in the output buffer, and no more.
+    fn write_out(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        while self.output.written < self.output.bytes.len() {
+            if self.write_some(cx)?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+        }
+        self.flush(cx)
+    }
+
+    fn write_some(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        let rest = self.output.bytes.get(self.output.written..).unwrap_or_default();
+        match Pin::new(&mut self.stream).poll_write(cx, rest)? {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(length) => self.output.written += length,
+        }
+        self.output.flushed = false;
+        Ok(Poll::Ready(()))
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         if !self.output.flushed {
             let flushed = Pin::new(&mut self.stream).poll_flush(cx)?;
             self.output.flushed = flushed.is_ready();
@@ -169,10 +202,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// The connection is over. If the broker broke the protocol it is told so; no answer is waited for.
-    fn begin_draining(&mut self, error: &Error) {
-        self.draining = true;
+    fn begin_draining(&mut self, error: Error) {
         tracing::debug!(reason = %error, "the connection ends");
-        let code = match error {
+        self.shared.fail(&error);
+        // No channel appends any more, and what is in the outbox is for this broker alone.
+        let mut last = std::mem::take(&mut self.shared.outbox().bytes);
+        let code = match &error {
             Error::Protocol(_) => Some(ReplyCode::FrameError),
             Error::MessageTooLarge { .. } => Some(ReplyCode::ContentTooLarge),
             _ => None,
@@ -184,25 +219,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 reply_text: ShortStr::cut(&text),
                 ..connection::Close::default()
             };
-            frame::put_method(&mut self.shared.outbox().bytes, 0, &close);
+            frame::put_method(&mut last, 0, &close);
         }
-        self.shared.end(error);
+        self.output.bytes.append(&mut last);
         self.pulse.close_within(DRAIN);
+        self.failure = Some(error);
     }
 
+    /// Ends when the last frames are out, which a network that has failed will not carry.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if matches!(self.failure, Some(Error::Io(_) | Error::Timeout(_))) {
+            return Poll::Ready(Ok(()));
+        }
         self.pulse.poll(cx)?;
-        ready!(self.write(cx)?);
+        ready!(self.write_out(cx)?);
         Pin::new(&mut self.stream).poll_shutdown(cx).map_err(Error::from)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
-    type Output = ();
+    /// Why the connection is over.
+    type Output = Error;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Error> {
         let this = &mut *self;
-        if !this.draining {
+        if this.failure.is_none() {
             match this.turn(cx) {
                 Ok(read) => {
                     if read.is_ready() {
@@ -211,19 +252,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
                     }
                     return Poll::Pending;
                 }
-                Err(error) => this.begin_draining(&error),
+                Err(error) => this.begin_draining(error),
             }
         }
         // Whether the last bytes got out changes nothing any more.
-        this.drain(cx).map(|_| ())
-    }
-}
-
-/// Also runs if the runtime is shut down under the task.
-impl<S> Drop for Driver<S> {
-    fn drop(&mut self) {
-        let gone = io::Error::new(io::ErrorKind::Interrupted, "the connection's task was stopped");
-        self.shared.end(&Error::from(gone));
-        self.shared.mark_stopped();
+        let _ = ready!(this.drain(cx));
+        let polled_again = || Error::Protocol(String::from("the connection is over"));
+        Poll::Ready(this.failure.take().unwrap_or_else(polled_again))
     }
 }

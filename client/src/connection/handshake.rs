@@ -10,7 +10,7 @@ use leveret_spec::{Method, PROTOCOL_HEADER, ShortStr, TableBuf, connection};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::input::Input;
-use super::shared::Limits;
+use super::shared::Negotiated;
 use crate::error::{Error, Result, Scope};
 use crate::options::{Mechanism, Options};
 
@@ -29,7 +29,7 @@ const CAPABILITIES: [&str; 6] = [
 /// What a finished handshake leaves behind.
 #[derive(Debug)]
 pub(super) struct Greeting {
-    pub(super) limits: Limits,
+    pub(super) negotiated: Negotiated,
     pub(super) server_properties: TableBuf,
 }
 
@@ -58,17 +58,17 @@ where
         opening.expect("connection.start", |method| started(method, options.mechanism.name())).await?;
     opening.send(&method(&start_ok(options)?.as_method())).await?;
     let proposal = opening.tuned().await?;
-    let limits = negotiate(&proposal, options)?;
+    let negotiated = negotiate(&proposal, options)?;
     let tune_ok = connection::TuneOk {
-        channel_max: limits.channel_max,
-        frame_max: u32::try_from(limits.frame_max).unwrap_or(u32::MAX),
-        heartbeat: limits.heartbeat.map_or(0, |t| u16::try_from(t.as_secs()).unwrap_or(u16::MAX)),
+        channel_max: negotiated.channel_max,
+        frame_max: u32::try_from(negotiated.frame_max).unwrap_or(u32::MAX),
+        heartbeat: negotiated.heartbeat.map_or(0, |t| u16::try_from(t.as_secs()).unwrap_or(u16::MAX)),
     };
     let mut bytes = method(&tune_ok);
     bytes.extend(method(&connection::Open { virtual_host: vhost, ..Default::default() }));
     opening.send(&bytes).await?;
     opening.expect("connection.open-ok", opened).await?;
-    Ok(Greeting { limits, server_properties })
+    Ok(Greeting { negotiated, server_properties })
 }
 
 fn method(method: &impl MethodFrame) -> Vec<u8> {
@@ -132,7 +132,7 @@ fn start_ok(options: &Options) -> Result<StartOk> {
 
 /// Settles each limit: the smaller of two wishes, where 0 is no wish. The heartbeat is off if this side says so; a
 /// broker may not insist.
-fn negotiate(proposal: &Proposal, options: &Options) -> Result<Limits> {
+fn negotiate(proposal: &Proposal, options: &Options) -> Result<Negotiated> {
     fn smaller(a: u32, b: u32, neither: u32) -> u32 {
         match (a, b) {
             (0, 0) => neither,
@@ -151,13 +151,10 @@ fn negotiate(proposal: &Proposal, options: &Options) -> Result<Limits> {
         0 => 0,
         wish => smaller(proposal.heartbeat_s.into(), wish.into(), 0),
     };
-    Ok(Limits {
+    Ok(Negotiated {
         frame_max: frame_max as usize,
         channel_max: u16::try_from(channels).unwrap_or(u16::MAX),
         heartbeat: (heartbeat_s > 0).then(|| Duration::from_secs(heartbeat_s.into())),
-        message_bytes_max: options.message_bytes_max,
-        unconfirmed_max: options.unconfirmed_max.max(1),
-        timeout: options.timeout,
     })
 }
 

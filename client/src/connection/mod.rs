@@ -1,6 +1,8 @@
 //! A connection: handles that are cheap to clone over one I/O task.
 
+mod channels;
 mod content;
+mod dial;
 mod dispatch;
 mod driver;
 #[cfg(test)]
@@ -9,17 +11,19 @@ mod handshake;
 mod input;
 #[cfg(test)]
 mod login_tests;
+mod outbox;
 mod pulse;
 mod shared;
+mod supervisor;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
 use leveret_spec::{ShortStr, Table, connection};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -27,6 +31,11 @@ use crate::channel::Channel;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::uri;
+
+use dial::Opened;
+use outbox::Link;
+use shared::Limits;
+use supervisor::Supervisor;
 
 pub(crate) use shared::Shared;
 
@@ -51,17 +60,23 @@ impl Drop for Handle {
 
 /// The I/O task must hear of it even if the socket takes nothing, so that it can give up in time.
 fn start_close(shared: &Shared) -> Result<()> {
-    let driver = shared.append(|outbox| {
-        let text = ShortStr::cut("closed");
-        let close = connection::Close { reply_code: 200, reply_text: text, class_id: 0, method_id: 0 };
-        leveret_spec::frame::put_method(&mut outbox.bytes, 0, &close);
-        outbox.closing = true;
-        outbox.end = Some(Error::closed_here(crate::error::Scope::Connection));
-        Ok(outbox.closer.take())
-    })?;
-    if let Some(driver) = driver {
-        driver.wake();
+    let mut outbox = shared.outbox();
+    if let Some(error) = &outbox.end {
+        return Err(error.clone());
     }
+    outbox.end = Some(Error::closed_here(crate::error::Scope::Connection));
+    if outbox.link == Link::Down {
+        drop(outbox);
+        shared.given_up.notify_one();
+        return Ok(());
+    }
+    let text = ShortStr::cut("closed");
+    let close = connection::Close { reply_code: 200, reply_text: text, class_id: 0, method_id: 0 };
+    leveret_spec::frame::put_method(&mut outbox.bytes, 0, &close);
+    outbox.closing = true;
+    let drivers = [outbox.driver.take(), outbox.closer.take()];
+    drop(outbox);
+    drivers.into_iter().flatten().for_each(std::task::Waker::wake);
     Ok(())
 }
 
@@ -87,26 +102,21 @@ impl Connection {
     pub async fn open_with(uri: &str, adjust: impl FnOnce(Options) -> Options) -> Result<Connection> {
         let mut target = uri::parse(uri)?;
         target.options = adjust(target.options);
+        target.add_hosts()?;
         #[cfg(feature = "tls")]
         target.options.tls.check()?;
-        let connect = async {
-            let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
-            stream.set_nodelay(true)?;
-            #[cfg(feature = "tls")]
-            if target.secure {
-                let opened = async {
-                    let stream = crate::tls::connect(&target.options.tls, &target.host, stream).await?;
-                    Connection::handshake(stream, &target.options).await
-                };
-                // Also during the login: with TLS 1.3 the broker refuses a certificate after its own part is done.
-                return opened.await.map_err(crate::tls::blame);
-            }
-            Connection::handshake(stream, &target.options).await
-        };
-        timeout(target.options.timeout, connect).await.unwrap_or(Err(Error::Timeout("connection")))
+        let (host, opened) = dial::first(&target).await?;
+        let options = target.options.clone();
+        Ok(match options.recovery {
+            Some(recovery) => Connection::spawn(opened, &options, |session, shared| {
+                Supervisor { shared, target, recovery, host }.run(session)
+            }),
+            None => Connection::spawn(opened, &options, supervisor::once),
+        })
     }
 
-    /// Logs in over a stream that exists: TLS, a Unix socket, or an embedded broker's pipe.
+    /// Logs in over a stream that exists: TLS, a Unix socket, or an embedded broker's pipe. Such a connection cannot be
+    /// made again: when it breaks, it is over, whatever `Options::recovery` says.
     ///
     /// # Errors
     /// As `open`.
@@ -114,22 +124,34 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let handshake = Connection::handshake(stream, &options);
-        timeout(options.timeout, handshake).await.unwrap_or(Err(Error::Timeout("login")))
+        let options = options.without_recovery();
+        let logged_in = timeout(options.timeout, dial::log_in(stream, &options));
+        let opened = logged_in.await.unwrap_or(Err(Error::Timeout("login")))?;
+        Ok(Connection::spawn(opened, &options, supervisor::once))
     }
 
-    async fn handshake<S>(mut stream: S, options: &Options) -> Result<Connection>
+    /// Starts the I/O task.
+    fn spawn<S, Task>(
+        opened: Opened<S>,
+        options: &Options,
+        task: impl FnOnce(driver::Session<S>, Arc<Shared>) -> Task,
+    ) -> Connection
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        Task: Future<Output = ()> + Send + 'static,
     {
-        let mut input = input::Input::new();
-        let greeting = handshake::open(&mut stream, &mut input, options).await?;
-        let shared = Arc::new(Shared::new(greeting.limits, greeting.server_properties));
+        let (session, server_properties) = opened;
+        let limits = Limits {
+            message_bytes_max: options.message_bytes_max,
+            unconfirmed_max: options.unconfirmed_max.max(1),
+            timeout: options.timeout,
+            recovers: options.recovery.is_some(),
+        };
+        let shared = Arc::new(Shared::new(limits, &session.negotiated, server_properties));
         let name = options.connection_name.as_deref();
         // It lives longer than what goes on here.
         let span = tracing::info_span!(parent: None, "connection", name, user = options.user, vhost = options.vhost);
-        tokio::spawn(driver::Driver::new(stream, input, shared.clone()).instrument(span));
-        Ok(Connection { handle: Arc::new(Handle { shared }) })
+        tokio::spawn(task(session, shared.clone()).instrument(span));
+        Connection { handle: Arc::new(Handle { shared }) }
     }
 
     /// Opens a channel.
@@ -157,9 +179,10 @@ impl Connection {
         self.shared().stopped().await
     }
 
-    /// True until the connection is closed by either side, or lost.
+    /// True until the connection is closed by either side, or lost; true again when it is back.
     pub fn is_open(&self) -> bool {
-        self.shared().outbox().end.is_none()
+        let outbox = self.shared().outbox();
+        outbox.end.is_none() && outbox.link == Link::Up
     }
 
     /// The broker's reason, while it has stopped publishers with connection.blocked: low memory or disk. `publish`
@@ -175,7 +198,7 @@ impl Connection {
 
     /// The largest frame that was negotiated, in bytes.
     pub fn frame_max(&self) -> usize {
-        self.shared().limits.frame_max
+        self.shared().outbox().frame_max
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -3,79 +3,62 @@
 //! Order of locks: a channel's state, then the outbox. The list of channels is locked alone.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Waker;
 use std::time::Duration;
 
 use leveret_spec::TableBuf;
 use leveret_spec::frame;
 use leveret_spec::method::MethodFrame;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
+use super::channels::Channels;
+use super::outbox::{Link, Outbox};
 use crate::channel::ChannelCore;
 use crate::error::{Error, Result};
 use crate::lock::locked;
 
-/// Publishers wait while so many bytes wait for the socket: about what fits into a core's cache beside the rest.
-const OUTBOX_BYTES_MAX: usize = 256 << 10;
-
-/// What was negotiated, and the options that matter afterwards.
-#[derive(Debug)]
-pub(crate) struct Limits {
+/// What is negotiated anew for each connection to a broker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Negotiated {
     pub(crate) frame_max: usize,
     pub(crate) channel_max: u16,
     pub(crate) heartbeat: Option<Duration>,
+}
+
+/// The options that matter after the login.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
     pub(crate) message_bytes_max: u64,
     pub(crate) unconfirmed_max: usize,
     pub(crate) timeout: Duration,
-}
-
-/// Encoded frames that wait for the I/O task.
-#[derive(Default)]
-pub(crate) struct Outbox {
-    pub(crate) bytes: Vec<u8>,
-    /// The I/O task, while it waits for bytes. It is woken by the first ones, not by each.
-    pub(crate) driver: Option<Waker>,
-    /// The I/O task at any time.
-    pub(crate) closer: Option<Waker>,
-    /// Why nothing may be appended any more.
-    pub(crate) end: Option<Error>,
-    /// connection.close is among the bytes or was.
-    pub(crate) closing: bool,
-    /// The broker's reason for connection.blocked, while that holds.
-    pub(crate) blocked: Option<String>,
-}
-
-impl Outbox {
-    /// True while everything that can wait has to wait for the socket.
-    pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= OUTBOX_BYTES_MAX
-    }
-
-    fn check_open(&self) -> Result<()> {
-        self.end.clone().map_or(Ok(()), Err)
-    }
+    /// A connection that is lost is made again.
+    pub(crate) recovers: bool,
 }
 
 /// The shared half of a connection.
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
+    /// As the broker that was connected first had them.
     pub(crate) server_properties: TableBuf,
     outbox: Mutex<Outbox>,
-    channels: Mutex<Vec<Option<Arc<ChannelCore>>>>,
+    channels: Mutex<Channels>,
     /// Rung whenever a publisher that had to wait may try again.
     pub(crate) room: Notify,
+    /// Rung when this program closes a connection that is not up.
+    pub(super) given_up: Notify,
     stopped: Mutex<bool>,
     stopped_bell: Notify,
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits, server_properties: TableBuf) -> Self {
+    pub(super) fn new(limits: Limits, negotiated: &Negotiated, server_properties: TableBuf) -> Self {
         Shared {
             limits,
             server_properties,
-            outbox: Mutex::default(),
-            channels: Mutex::default(),
+            outbox: Mutex::new(Outbox::new(negotiated.frame_max)),
+            channels: Mutex::new(Channels::new(negotiated.channel_max)),
             room: Notify::new(),
+            given_up: Notify::new(),
             stopped: Mutex::new(false),
             stopped_bell: Notify::new(),
         }
@@ -103,7 +86,7 @@ impl Shared {
         self.append(|outbox| {
             let start = outbox.bytes.len();
             frame::put_method(&mut outbox.bytes, channel, method);
-            if outbox.bytes.len() - start > self.limits.frame_max {
+            if outbox.bytes.len() - start > outbox.frame_max {
                 outbox.bytes.truncate(start);
                 return Err(Error::TooLong("the arguments table"));
             }
@@ -111,66 +94,119 @@ impl Shared {
         })
     }
 
-    /// Runs `attempt` until it gets through; `None` means that there is no room now.
+    /// Runs `attempt` until it gets through; `None` means that it has to wait: for room, for as long as that takes; for
+    /// a connection that is lost to come back, for the time limit of the options.
     pub(crate) async fn when_there_is_room<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
         if let Some(done) = attempt()? {
             return Ok(done);
         }
+        let mut deadline = None;
         loop {
             let mut bell = std::pin::pin!(self.room.notified());
             bell.as_mut().enable();
+            let is_up = self.outbox().is_up();
             if let Some(done) = attempt()? {
                 return Ok(done);
             }
-            bell.await;
+            if is_up {
+                deadline = None;
+                bell.await;
+                continue;
+            }
+            let limit = self.limits.timeout;
+            let late = *deadline.get_or_insert_with(|| Instant::now().checked_add(limit));
+            match late {
+                Some(late) => {
+                    timeout_at(late, bell).await.map_err(|_| Error::Timeout("new connection to the broker"))?
+                }
+                None => bell.await,
+            }
         }
     }
 
-    /// Gives a new channel the lowest free number.
-    pub(crate) fn add_channel(&self) -> Result<Arc<ChannelCore>> {
-        let mut channels = locked(&self.channels);
-        let index = channels.iter().position(Option::is_none).unwrap_or(channels.len());
-        let id = u16::try_from(index + 1).ok().filter(|&id| id <= self.limits.channel_max);
-        let id = id.ok_or(Error::Usage("all channels that were negotiated are open"))?;
-        let core = Arc::new(ChannelCore::new(id));
-        match channels.get_mut(index) {
-            Some(slot) => *slot = Some(core.clone()),
-            None => channels.push(Some(core.clone())),
-        }
-        Ok(core)
+    /// Gives a new channel the lowest free number; `None` while the connection is lost.
+    pub(crate) fn add_channel(&self) -> Result<Option<Arc<ChannelCore>>> {
+        locked(&self.channels).add()
     }
 
+    /// The channel of that number, if the broker knows it.
     pub(crate) fn channel(&self, id: u16) -> Option<Arc<ChannelCore>> {
-        let index = usize::from(id).checked_sub(1)?;
-        locked(&self.channels).get(index)?.clone()
+        let core = locked(&self.channels).at(id)?;
+        core.is_on_the_wire().then_some(core)
     }
 
     /// Frees a channel's number.
-    pub(crate) fn remove_channel(&self, id: u16) {
-        let index = usize::from(id).wrapping_sub(1);
-        if let Some(slot) = locked(&self.channels).get_mut(index) {
-            *slot = None;
+    pub(crate) fn remove_channel(&self, core: &ChannelCore) {
+        locked(&self.channels).remove(core);
+    }
+
+    pub(crate) fn channels(&self) -> MutexGuard<'_, Channels> {
+        locked(&self.channels)
+    }
+
+    /// What was running has failed. Whoever waits learns of it; the channels are kept if the connection is to come back.
+    pub(super) fn fail(&self, error: &Error) {
+        if !self.begin_to_lose(error) {
+            return self.end(error);
         }
+        for core in locked(&self.channels).lose() {
+            if !core.suspend(error) {
+                self.remove_channel(&core);
+            }
+        }
+        self.room.notify_waiters();
+    }
+
+    /// True if the connection is to come back. From now on it is not up.
+    fn begin_to_lose(&self, error: &Error) -> bool {
+        let mut outbox = self.outbox();
+        // A broker that is about to start may say anything.
+        let passes = error.is_retryable() || outbox.link == Link::Restoring;
+        if !self.limits.recovers || !passes || outbox.end.is_some() {
+            return false;
+        }
+        outbox.link = Link::Down;
+        outbox.blocked = None;
+        true
+    }
+
+    /// There is a new connection, of which only the restoring knows. False if this program wants none any more.
+    pub(super) fn begin_restoring(&self, negotiated: &Negotiated) -> bool {
+        locked(&self.channels).limit(negotiated.channel_max);
+        let mut outbox = self.outbox();
+        outbox.restart(negotiated.frame_max);
+        outbox.end.is_none()
+    }
+
+    /// Everything is as it was.
+    pub(super) fn finish_restoring(&self) {
+        let mut outbox = self.outbox();
+        if outbox.link == Link::Restoring {
+            outbox.link = Link::Up;
+            drop(outbox);
+            locked(&self.channels).accept();
+        }
+        self.room.notify_waiters();
     }
 
     /// Ends everything with this error, unless something ended it already.
-    pub(crate) fn end(&self, error: &Error) {
-        self.outbox().end.get_or_insert_with(|| error.clone());
-        let channels = std::mem::take(&mut *locked(&self.channels));
-        for core in channels.into_iter().flatten() {
-            core.end(error);
+    pub(super) fn end(&self, error: &Error) {
+        let error = self.outbox().end.get_or_insert_with(|| error.clone()).clone();
+        let channels = locked(&self.channels).take_all();
+        for core in channels {
+            core.end(&error);
         }
         self.room.notify_waiters();
     }
 
     /// The I/O task has let go of the stream.
-    pub(crate) fn mark_stopped(&self) {
+    pub(super) fn mark_stopped(&self) {
         *locked(&self.stopped) = true;
         self.stopped_bell.notify_waiters();
     }
 
     /// Waits for `mark_stopped`.
-    pub(crate) async fn stopped(&self) -> Error {
+    pub(super) async fn stopped(&self) -> Error {
         let mut bell = std::pin::pin!(self.stopped_bell.notified());
         bell.as_mut().enable();
         if !*locked(&self.stopped) {
