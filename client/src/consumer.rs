@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
@@ -12,6 +12,7 @@ use leveret_spec::{TableBuf, basic};
 
 use crate::arguments::short;
 use crate::channel::Channel;
+use crate::connection::Shared;
 use crate::delivery::{Delivered, Delivery, Origin};
 use crate::error::Result;
 use crate::mailbox::Mailbox;
@@ -30,8 +31,16 @@ pub(crate) struct Subscription {
     pub(crate) given_up: AtomicBool,
     /// basic.consume is on its way, or was, over the connection that there is now.
     asked_for: AtomicBool,
-    /// The broker has agreed at least once, so it will be started again.
-    started: AtomicBool,
+    /// The queue, known since the broker has agreed: so it will be started again.
+    queue: OnceLock<Box<str>>,
+    /// The queue was told that it has lost this consumer.
+    left: AtomicBool,
+}
+
+impl std::fmt::Display for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "consumer '{}' of queue '{}'", self.tag, self.queue())
+    }
 }
 
 /// What a consumer asks for.
@@ -55,14 +64,16 @@ impl Subscription {
             mailbox: Mailbox::new(),
             given_up: AtomicBool::new(false),
             asked_for: AtomicBool::new(false),
-            started: AtomicBool::new(false),
+            queue: OnceLock::new(),
+            left: AtomicBool::new(false),
         }
     }
 
-    pub(crate) fn method(&self) -> Result<basic::Consume<'_>> {
+    /// The method that starts it, with the queue's name of now.
+    pub(crate) fn method<'a>(&'a self, queue: &'a str) -> Result<basic::Consume<'a>> {
         Ok(basic::Consume {
             reserved: 0,
-            queue: short("the queue's name", &self.source.queue)?,
+            queue: short("the queue's name", queue)?,
             consumer_tag: short("the consumer tag", &self.tag)?,
             no_local: self.source.no_local,
             no_ack: self.no_ack,
@@ -80,8 +91,27 @@ impl Subscription {
         self.asked_for.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn mark_started(&self) {
-        self.started.store(true, Ordering::Relaxed);
+    /// The broker has agreed. `last_queue` is what an empty name means.
+    pub(crate) fn start(&self, shared: &Shared, last_queue: &str) {
+        if self.queue.get().is_some() {
+            return;
+        }
+        let queue = if self.source.queue.is_empty() { last_queue } else { &self.source.queue };
+        shared.topology().consumer_started(self.queue.get_or_init(|| queue.into()));
+    }
+
+    /// The queue, by the name that it had when the consumer began.
+    pub(crate) fn queue(&self) -> &str {
+        self.queue.get().unwrap_or(&self.source.queue)
+    }
+
+    /// The consumer is over.
+    pub(crate) fn leave_queue(&self, shared: &Shared) {
+        if let Some(queue) = self.queue.get()
+            && !self.left.swap(true, Ordering::Relaxed)
+        {
+            shared.topology().consumer_ended(queue);
+        }
     }
 
     /// The connection is lost. Deliveries that were not read come again, but for those that count as settled. False if
@@ -91,7 +121,7 @@ impl Subscription {
         if !self.no_ack {
             self.mailbox.clear();
         }
-        let goes_on = self.started.load(Ordering::Relaxed) && !self.given_up.load(Ordering::Relaxed);
+        let goes_on = self.queue.get().is_some() && !self.given_up.load(Ordering::Relaxed);
         if !goes_on {
             self.mailbox.finish(None);
         }

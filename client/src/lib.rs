@@ -52,6 +52,7 @@ mod connection;
 mod consumer;
 mod delivery;
 mod error;
+mod events;
 #[cfg(feature = "serde")]
 mod json;
 mod lock;
@@ -67,6 +68,7 @@ mod rpc;
 mod scripted;
 #[cfg(feature = "tls")]
 mod tls;
+mod topology;
 mod uri;
 
 pub use channel::{
@@ -78,6 +80,7 @@ pub use connection::Connection;
 pub use consumer::Consumer;
 pub use delivery::Delivery;
 pub use error::{Error, Result, Scope};
+pub use events::{Event, Events};
 pub use message::Message;
 pub use options::{Mechanism, Options};
 pub use publish::Publish;

@@ -287,7 +287,7 @@ impl std::fmt::Debug for Array<'_> {
 }
 
 /// A field table that is being built.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct TableBuf(Vec<u8>);
 
 /// A list of field values that is being built.

@@ -79,11 +79,9 @@ impl<'a> Consume<'a> {
     argument_methods!();
 
     /// What the broker is told.
-    fn source(&self) -> Result<Source> {
-        short("the queue's name", self.queue)?;
-        short("the consumer tag", self.tag)?;
+    fn source(&self, queue: &str) -> Result<Source> {
         Ok(Source {
-            queue: self.queue.into(),
+            queue: queue.into(),
             no_local: self.no_local,
             no_ack: self.no_ack,
             exclusive: self.exclusive,
@@ -132,7 +130,7 @@ impl Channel {
             *(if global { &mut state.prefetch.per_channel } else { &mut state.prefetch.per_consumer }) = prefetch_count;
             Ok(Some(started))
         };
-        self.answer(self.shared().when_there_is_room(attempt).await?).await.map(drop)
+        self.call_when_live(attempt).await.map(drop)
     }
 
     /// Starts a consumer. If the future is dropped, so is the consumer.
@@ -148,6 +146,7 @@ impl Channel {
 
     /// Makes the consumer known before the broker answers, since deliveries may come right behind the answer.
     fn start_consumer(&self, consume: &Consume<'_>) -> Result<Option<(Consumer, Answer)>> {
+        let queue = self.current_queue(consume.queue);
         let mut state = self.core().state();
         if !state.check_live()? {
             return Ok(None);
@@ -157,8 +156,8 @@ impl Channel {
             return Err(Error::Usage("the consumer tag is in use on this channel"));
         }
         let order = (state.number_consumer(), state.prefetch.per_consumer);
-        let subscription = Subscription::new(tag.clone(), order, consume.source()?);
-        let started = self.core().start_call_in(&mut state, self.shared(), &subscription.method()?)?;
+        let subscription = Subscription::new(tag.clone(), order, consume.source(&queue)?);
+        let started = self.core().start_call_in(&mut state, self.shared(), &subscription.method(&queue)?)?;
         subscription.mark_asked_for();
         let subscription = Arc::new(subscription);
         state.consumers.insert(tag.clone(), subscription.clone());
@@ -190,7 +189,12 @@ impl Channel {
     /// The channel is closed with 404 if the queue does not exist.
     pub async fn get(&self, get: Get<'_>) -> Result<Option<Delivery>> {
         let Get { queue, no_ack, keep_dropped } = get;
-        match self.call(&basic::Get { reserved: 0, queue: short("the queue's name", queue)?, no_ack }).await? {
+        let attempt = || {
+            let queue = self.current_queue(queue);
+            let method = basic::Get { reserved: 0, queue: short("the queue's name", &queue)?, no_ack };
+            self.core().try_call(self.shared(), &method, None)
+        };
+        match self.call_when_live(attempt).await? {
             Reply::Got(Some(got)) => {
                 let (delivered, messages_left) = *got;
                 let origin = Origin {

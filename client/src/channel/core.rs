@@ -19,6 +19,7 @@ use crate::error::{Error, Result, Scope};
 use crate::lock::locked;
 use crate::mailbox::Mailbox;
 use crate::rpc::Calls;
+use crate::topology::Change;
 
 /// Returned messages that nobody has picked up; further ones are dropped.
 const RETURNS_MAX: usize = 10_000;
@@ -27,6 +28,8 @@ const RETURNS_MAX: usize = 10_000;
 pub(crate) struct Waiting {
     pub(crate) row: Row,
     pub(crate) answer: oneshot::Sender<Result<Reply>>,
+    /// What is noted when the broker agrees.
+    pub(super) change: Option<Box<Change>>,
 }
 
 /// What a call waits for.
@@ -59,6 +62,7 @@ pub(crate) struct ChannelState {
     pub(crate) consumers: HashMap<Arc<str>, Arc<Subscription>>,
     pub(crate) confirms: Option<Confirms>,
     pub(crate) returns: Option<Arc<Mailbox<Returned>>>,
+    pub(super) last_queue: LastQueue,
     /// The calls of the channel's `Rpc`.
     pub(crate) calls: Option<Arc<Mutex<Calls>>>,
     /// The broker sent channel.flow with active = false.
@@ -75,6 +79,14 @@ pub(crate) struct ChannelState {
 pub(crate) struct Prefetch {
     pub(crate) per_consumer: u16,
     pub(crate) per_channel: u16,
+}
+
+/// The queue that the channel declared last, which an empty name means.
+#[derive(Debug, Default)]
+pub(super) struct LastQueue {
+    pub(super) name: Box<str>,
+    /// That was on a connection that is lost: the broker does not know what an empty name means.
+    pub(super) former: bool,
 }
 
 /// See the file's head.
@@ -98,12 +110,21 @@ impl ChannelCore {
     }
 
     /// Sends a method and registers for its answer; `None` while the connection is lost.
-    pub(crate) fn try_call<M: MethodFrame>(&self, shared: &Shared, method: &M) -> Result<Option<Answer>> {
+    pub(crate) fn try_call<M: MethodFrame>(
+        &self,
+        shared: &Shared,
+        method: &M,
+        change: Option<Box<Change>>,
+    ) -> Result<Option<Answer>> {
         let mut state = self.state();
         if !state.check_live()? {
             return Ok(None);
         }
-        self.start_call_in(&mut state, shared, method).map(Some)
+        let answer = self.start_call_in(&mut state, shared, method)?;
+        if let Some(last) = state.waiting.back_mut() {
+            last.change = change;
+        }
+        Ok(Some(answer))
     }
 
     /// Sends a method for who holds the lock and has looked at the phase.
@@ -115,7 +136,7 @@ impl ChannelCore {
     ) -> Result<Answer> {
         let (answer, receiver) = oneshot::channel();
         shared.append_method(self.id, method)?;
-        state.waiting.push_back(Waiting { row: M::ROW, answer });
+        state.waiting.push_back(Waiting { row: M::ROW, answer, change: None });
         Ok(receiver)
     }
 
@@ -129,7 +150,8 @@ impl ChannelCore {
         }
         if !subscription.is_asked_for() {
             state.consumers.remove(&subscription.tag);
-            return;
+            drop(state);
+            return subscription.leave_queue(shared);
         }
         let cancel = basic::Cancel { consumer_tag: ShortStr::cut(&subscription.tag), no_wait: false };
         // If the connection is closed, so is the consumer.
@@ -152,7 +174,9 @@ impl ChannelCore {
             Phase::Restoring => Ok(None),
             Phase::Down => {
                 state.consumers.remove(tag);
+                drop(state);
                 subscription.mailbox.finish(None);
+                subscription.leave_queue(shared);
                 Ok(Some(None))
             }
         }
@@ -164,7 +188,7 @@ impl ChannelCore {
         state.check_open()?;
         if state.phase == Phase::Down {
             drop(state);
-            self.end(&Error::closed_here(Scope::Channel));
+            self.close(shared, &Error::closed_here(Scope::Channel));
             shared.remove_channel(self);
             return Ok(None);
         }
@@ -228,6 +252,15 @@ impl ChannelCore {
             tags.for_each(|tag| frame::put_method(&mut outbox.bytes, self.id, &nack(tag)));
             Ok(())
         });
+    }
+
+    /// Ends the channel and its consumers, and what depends on these.
+    pub(crate) fn close(&self, shared: &Shared, error: &Error) {
+        let consumers: Vec<_> = self.state().consumers.values().cloned().collect();
+        self.end(error);
+        for subscription in consumers {
+            subscription.leave_queue(shared);
+        }
     }
 
     /// Ends every wait with this error.

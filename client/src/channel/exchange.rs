@@ -1,10 +1,12 @@
 //! Exchanges: declare, delete, bind and unbind among themselves.
 
 use leveret_spec::exchange;
+use leveret_spec::method::MethodFrame;
 
 use super::Channel;
 use crate::arguments::{Arguments, argument_methods, flags, short};
 use crate::error::Result;
+use crate::topology::{Binding, Change, Destination, Exchange, Route};
 
 /// An exchange to declare.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,17 @@ impl<'a> ExchangeDeclare<'a> {
         internal
     }
     argument_methods!();
+
+    fn change(&self) -> Result<Change> {
+        Ok(Change::DeclareExchange(Exchange {
+            name: self.exchange.into(),
+            kind: self.kind.into(),
+            durable: self.durable,
+            auto_delete: self.auto_delete,
+            internal: self.internal,
+            arguments: self.arguments.table()?.into(),
+        }))
+    }
 }
 
 /// An exchange to delete.
@@ -81,6 +94,13 @@ impl<'a> ExchangeBind<'a> {
     }
 
     argument_methods!();
+
+    fn binding(&self) -> Result<Binding> {
+        let destination = Destination::Exchange(self.destination.into());
+        let (source, routing_key) = (self.source.into(), self.routing_key.into());
+        let arguments = self.arguments.table()?.into();
+        Ok(Binding { destination, route: Route { source, routing_key, arguments } })
+    }
 }
 
 impl Channel {
@@ -90,7 +110,7 @@ impl Channel {
     /// The channel is closed with 406 if it exists differently, 404 if it is asked for passively and does not exist,
     /// 403 for a reserved name. An unknown type closes the connection with 503.
     pub async fn exchange_declare(&self, declare: ExchangeDeclare<'_>) -> Result<()> {
-        self.done(&exchange::Declare {
+        let method = exchange::Declare {
             reserved: 0,
             exchange: short("the exchange's name", declare.exchange)?,
             kind: short("the exchange's type", declare.kind)?,
@@ -100,8 +120,9 @@ impl Channel {
             internal: declare.internal,
             no_wait: false,
             arguments: declare.arguments.table()?,
-        })
-        .await
+        };
+        let change = || if declare.passive { Ok(None) } else { self.shared().change(|| declare.change()) };
+        self.changing(&method, change).await
     }
 
     /// Deletes an exchange with its bindings. RabbitMQ does not mind if there is none.
@@ -110,7 +131,9 @@ impl Channel {
     /// The channel is closed with 406 if `if_unused` does not hold, 403 for a predeclared exchange.
     pub async fn exchange_delete(&self, delete: ExchangeDelete<'_>) -> Result<()> {
         let exchange = short("the exchange's name", delete.exchange)?;
-        self.done(&exchange::Delete { reserved: 0, exchange, if_unused: delete.if_unused, no_wait: false }).await
+        let method = exchange::Delete { reserved: 0, exchange, if_unused: delete.if_unused, no_wait: false };
+        let change = || self.shared().change(|| Ok(Change::DeleteExchange(delete.exchange.into())));
+        self.changing(&method, change).await
     }
 
     /// Binds an exchange to an exchange. A binding that exists stays as it is.
@@ -118,15 +141,15 @@ impl Channel {
     /// # Errors
     /// The channel is closed with 404 if either does not exist.
     pub async fn exchange_bind(&self, bind: ExchangeBind<'_>) -> Result<()> {
-        self.done(&exchange::Bind {
+        let method = exchange::Bind {
             reserved: 0,
             destination: short("the exchange's name", bind.destination)?,
             source: short("the exchange's name", bind.source)?,
             routing_key: short("the routing key", bind.routing_key)?,
             no_wait: false,
             arguments: bind.arguments.table()?,
-        })
-        .await
+        };
+        self.changing(&method, || self.shared().change(|| bind.binding().map(Change::Bind))).await
     }
 
     /// Removes a binding; routing key and arguments must be those it was made with.
@@ -134,14 +157,22 @@ impl Channel {
     /// # Errors
     /// What closed the channel or connection.
     pub async fn exchange_unbind(&self, bind: ExchangeBind<'_>) -> Result<()> {
-        self.done(&exchange::Unbind {
+        let method = exchange::Unbind {
             reserved: 0,
             destination: short("the exchange's name", bind.destination)?,
             source: short("the exchange's name", bind.source)?,
             routing_key: short("the routing key", bind.routing_key)?,
             no_wait: false,
             arguments: bind.arguments.table()?,
-        })
-        .await
+        };
+        self.changing(&method, || self.shared().change(|| bind.binding().map(Change::Unbind))).await
+    }
+
+    async fn changing(
+        &self,
+        method: &impl MethodFrame,
+        change: impl Fn() -> Result<Option<Box<Change>>>,
+    ) -> Result<()> {
+        self.call_when_live(|| self.core().try_call(self.shared(), method, change()?)).await.map(drop)
     }
 }

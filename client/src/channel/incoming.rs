@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leveret_spec::{Method, basic, channel, frame};
 
-use super::core::{ChannelCore, ChannelState, Phase, Waiting};
+use super::core::{ChannelCore, ChannelState, LastQueue, Phase, Waiting};
 use super::reply::Reply;
 use crate::confirm::Returned;
 use crate::connection::Shared;
@@ -32,50 +32,61 @@ impl ChannelCore {
             Method::Basic(basic::Method::Nack(n)) => self.handle_confirm(shared, n.delivery_tag, n.multiple, false),
             Method::Basic(basic::Method::Cancel(cancel)) => self.handle_cancel(shared, cancel)?,
             Method::Basic(basic::Method::CancelOk(ok)) => {
-                if let Some(subscription) = self.state().consumers.remove(ok.consumer_tag.as_str()) {
+                let ended = self.state().consumers.remove(ok.consumer_tag.as_str());
+                if let Some(subscription) = ended {
                     subscription.mailbox.finish(None);
+                    subscription.leave_queue(shared);
                 }
-                self.handle_reply(method, Reply::Done)?;
+                self.handle_reply(shared, method, Reply::Done)?;
             }
             Method::Basic(basic::Method::ConsumeOk(ok)) => {
-                if let Some(subscription) = self.state().consumers.get(ok.consumer_tag.as_str()) {
-                    subscription.mark_started();
+                let state = self.state();
+                if let Some(subscription) = state.consumers.get(ok.consumer_tag.as_str()) {
+                    subscription.start(shared, &state.last_queue.name);
                 }
-                self.handle_reply(method, Reply::Done)?;
+                drop(state);
+                self.handle_reply(shared, method, Reply::Done)?;
             }
             Method::Channel(channel::Method::OpenOk(_)) => {
                 self.state().opened = true;
-                self.handle_reply(method, Reply::Done)?;
+                self.handle_reply(shared, method, Reply::Done)?;
             }
             Method::Basic(basic::Method::RecoverOk(_)) => {
                 self.mark_all_settled(&mut self.state());
-                self.handle_reply(method, Reply::Done)?;
+                self.handle_reply(shared, method, Reply::Done)?;
             }
             Method::Channel(channel::Method::Close(close)) => return self.handle_close(shared, close),
             Method::Channel(channel::Method::CloseOk(_)) => {
-                self.handle_reply(method, Reply::Done)?;
-                self.end(&Error::closed_here(Scope::Channel));
+                self.handle_reply(shared, method, Reply::Done)?;
+                self.close(shared, &Error::closed_here(Scope::Channel));
                 shared.room.notify_waiters();
                 return Ok(After::Closed);
             }
             Method::Channel(channel::Method::Flow(flow)) => self.handle_flow(shared, flow.active)?,
-            _ => self.handle_reply(method, Reply::of(method))?,
+            _ => self.handle_reply(shared, method, Reply::of(method))?,
         }
         Ok(After::Open)
     }
 
     /// Gives an answer to the call that waits for it.
-    pub(crate) fn handle_reply(&self, method: &Method<'_>, reply: Reply) -> Result<()> {
+    pub(crate) fn handle_reply(&self, shared: &Shared, method: &Method<'_>, reply: Reply) -> Result<()> {
         let row = method.row();
         let mut state = self.state();
         let wanted = |w: &Waiting| w.row.class == row.class && w.row.replies.contains(&row.method);
         if !state.waiting.front().is_some_and(wanted) {
             return Err(Error::Protocol(format!("{} answers nothing on channel {}", row.name, self.id)));
         }
-        if let Some(waiting) = state.waiting.pop_front() {
-            // The caller may have stopped waiting.
-            let _ = waiting.answer.send(Ok(reply));
+        let Some(Waiting { answer, change, .. }) = state.waiting.pop_front() else { return Ok(()) };
+        if let Reply::Queue(status) = &reply {
+            state.last_queue = LastQueue { name: status.name.as_str().into(), former: false };
         }
+        if let Some(mut change) = change {
+            change.name_queue(&state.last_queue.name);
+            drop(state);
+            shared.topology().apply(*change, &reply);
+        }
+        // The caller may have stopped waiting.
+        let _ = answer.send(Ok(reply));
         Ok(())
     }
 
@@ -98,6 +109,7 @@ impl ChannelCore {
         if let Some(subscription) = state.consumers.remove(consumer_tag) {
             let consumer_tag = consumer_tag.to_owned();
             subscription.mailbox.finish(Some(Error::Cancelled { consumer_tag }));
+            shared.topology().forget_queue(subscription.queue());
         }
         if cancel.no_wait || state.end.is_some() {
             return Ok(());
@@ -137,13 +149,13 @@ impl ChannelCore {
         drop(state);
         answered?;
         if restoring {
-            return Ok(if self.suspend(&error) { After::Suspended } else { After::Closed });
+            return Ok(if self.suspend(shared, &error) { After::Suspended } else { After::Closed });
         }
         if crossed {
             self.state().forget_calls_before_close(&error);
             return Ok(After::Open);
         }
-        self.end(&error);
+        self.close(shared, &error);
         shared.room.notify_waiters();
         Ok(After::Closed)
     }

@@ -13,6 +13,7 @@ mod suspended;
 mod tests;
 mod tx;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,7 +63,7 @@ impl Drop for Handle {
 impl Channel {
     pub(crate) async fn open(connection: Connection) -> Result<Channel> {
         let core = connection.shared().when_there_is_room(|| connection.shared().add_channel()).await?;
-        let opened = core.try_call(connection.shared(), &channel::Open { reserved: ShortStr::default() });
+        let opened = core.try_call(connection.shared(), &channel::Open { reserved: ShortStr::default() }, None);
         if opened.is_err() {
             connection.shared().remove_channel(&core);
         }
@@ -115,8 +116,28 @@ impl Channel {
     }
 
     async fn call(&self, method: &impl MethodFrame) -> Result<Reply> {
-        let started = self.shared().when_there_is_room(|| self.core().try_call(self.shared(), method)).await?;
+        self.call_when_live(|| self.core().try_call(self.shared(), method, None)).await
+    }
+
+    /// A call that `start` makes as soon as the connection is there.
+    async fn call_when_live(&self, start: impl FnMut() -> Result<Option<Answer>>) -> Result<Reply> {
+        let started = self.shared().when_there_is_room(start).await?;
         self.answer(started).await
+    }
+
+    /// The name that a queue has now. An empty one, for the queue that was declared last, says nothing to a broker that
+    /// has not seen that.
+    fn current_queue<'q>(&self, name: &'q str) -> Cow<'q, str> {
+        if !name.is_empty() {
+            return self.shared().topology().current(name);
+        }
+        let state = self.core().state();
+        if !state.last_queue.former {
+            return Cow::Borrowed(name);
+        }
+        let last = state.last_queue.name.clone();
+        drop(state);
+        Cow::Owned(self.shared().topology().current(&last).into_owned())
     }
 
     async fn answer(&self, answer: Answer) -> Result<Reply> {
@@ -128,12 +149,13 @@ impl Channel {
     async fn done(&self, method: &impl MethodFrame) -> Result<()> {
         self.call(method).await.map(drop)
     }
+}
 
-    async fn count(&self, method: &impl MethodFrame) -> Result<u32> {
-        match self.call(method).await? {
-            Reply::Count(messages) => Ok(messages),
-            _ => Err(unexpected()),
-        }
+/// The number that a call is answered with.
+fn count(reply: Reply) -> Result<u32> {
+    match reply {
+        Reply::Count(messages) => Ok(messages),
+        _ => Err(unexpected()),
     }
 }
 

@@ -124,7 +124,7 @@ impl Channel {
             state.confirm();
             Ok(Some(selected))
         };
-        self.answer(self.shared().when_there_is_room(attempt).await?).await.map(drop)
+        self.call_when_live(attempt).await.map(drop)
     }
 
     /// What the broker has said so far of this channel's publishes; `None` if the channel is not in confirm mode, or

@@ -2,9 +2,10 @@
 
 use leveret_spec::queue;
 
-use super::{Channel, QueueStatus, Reply, unexpected};
+use super::{Channel, QueueStatus, Reply, count, unexpected};
 use crate::arguments::{Arguments, argument_methods, flags, short};
 use crate::error::Result;
+use crate::topology::{Binding, Change, Destination, Queue, Route};
 
 /// A queue to declare.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,12 @@ impl<'a> QueueDeclare<'a> {
         auto_delete
     }
     argument_methods!();
+
+    fn change(&self, queue: &str) -> Result<Change> {
+        let mut queue = Queue::new(queue, self.arguments.table()?.into());
+        (queue.durable, queue.exclusive, queue.auto_delete) = (self.durable, self.exclusive, self.auto_delete);
+        Ok(Change::DeclareQueue(queue))
+    }
 }
 
 /// A binding of a queue to an exchange.
@@ -60,6 +67,13 @@ impl<'a> QueueBind<'a> {
     }
 
     argument_methods!();
+
+    fn binding(&self, queue: &str) -> Result<Binding> {
+        let destination = Destination::Queue(queue.into());
+        let (source, routing_key) = (self.exchange.into(), self.routing_key.into());
+        let arguments = self.arguments.table()?.into();
+        Ok(Binding { destination, route: Route { source, routing_key, arguments } })
+    }
 }
 
 /// A queue to delete.
@@ -92,17 +106,22 @@ impl Channel {
     /// The channel is closed with 406 if it exists with other settings, 405 if it is exclusive to another connection,
     /// 404 if it is asked for passively and does not exist, 403 for want of permission.
     pub async fn queue_declare(&self, declare: QueueDeclare<'_>) -> Result<QueueStatus> {
-        let method = queue::Declare {
-            reserved: 0,
-            queue: short("the queue's name", declare.queue)?,
-            passive: declare.passive,
-            durable: declare.durable,
-            exclusive: declare.exclusive,
-            auto_delete: declare.auto_delete,
-            no_wait: false,
-            arguments: declare.arguments.table()?,
+        let attempt = || {
+            let queue = if declare.queue.is_empty() { "".into() } else { self.current_queue(declare.queue) };
+            let method = queue::Declare {
+                reserved: 0,
+                queue: short("the queue's name", &queue)?,
+                passive: declare.passive,
+                durable: declare.durable,
+                exclusive: declare.exclusive,
+                auto_delete: declare.auto_delete,
+                no_wait: false,
+                arguments: declare.arguments.table()?,
+            };
+            let change = if declare.passive { None } else { self.shared().change(|| declare.change(&queue))? };
+            self.core().try_call(self.shared(), &method, change)
         };
-        match self.call(&method).await? {
+        match self.call_when_live(attempt).await? {
             Reply::Queue(status) => Ok(status),
             _ => Err(unexpected()),
         }
@@ -113,15 +132,20 @@ impl Channel {
     /// # Errors
     /// The channel is closed with 404 if either does not exist.
     pub async fn queue_bind(&self, bind: QueueBind<'_>) -> Result<()> {
-        self.done(&queue::Bind {
-            reserved: 0,
-            queue: short("the queue's name", bind.queue)?,
-            exchange: short("the exchange's name", bind.exchange)?,
-            routing_key: short("the routing key", bind.routing_key)?,
-            no_wait: false,
-            arguments: bind.arguments.table()?,
-        })
-        .await
+        let attempt = || {
+            let queue = self.current_queue(bind.queue);
+            let method = queue::Bind {
+                reserved: 0,
+                queue: short("the queue's name", &queue)?,
+                exchange: short("the exchange's name", bind.exchange)?,
+                routing_key: short("the routing key", bind.routing_key)?,
+                no_wait: false,
+                arguments: bind.arguments.table()?,
+            };
+            let change = self.shared().change(|| bind.binding(&queue).map(Change::Bind))?;
+            self.core().try_call(self.shared(), &method, change)
+        };
+        self.call_when_live(attempt).await.map(drop)
     }
 
     /// Removes a binding; routing key and arguments must be those it was made with. RabbitMQ does not mind if there is
@@ -130,14 +154,19 @@ impl Channel {
     /// # Errors
     /// What closed the channel or connection.
     pub async fn queue_unbind(&self, bind: QueueBind<'_>) -> Result<()> {
-        self.done(&queue::Unbind {
-            reserved: 0,
-            queue: short("the queue's name", bind.queue)?,
-            exchange: short("the exchange's name", bind.exchange)?,
-            routing_key: short("the routing key", bind.routing_key)?,
-            arguments: bind.arguments.table()?,
-        })
-        .await
+        let attempt = || {
+            let queue = self.current_queue(bind.queue);
+            let method = queue::Unbind {
+                reserved: 0,
+                queue: short("the queue's name", &queue)?,
+                exchange: short("the exchange's name", bind.exchange)?,
+                routing_key: short("the routing key", bind.routing_key)?,
+                arguments: bind.arguments.table()?,
+            };
+            let change = self.shared().change(|| bind.binding(&queue).map(Change::Unbind))?;
+            self.core().try_call(self.shared(), &method, change)
+        };
+        self.call_when_live(attempt).await.map(drop)
     }
 
     /// Drops a queue's ready messages and returns their number. Unacknowledged ones stay.
@@ -145,7 +174,12 @@ impl Channel {
     /// # Errors
     /// The channel is closed with 404 if the queue does not exist.
     pub async fn queue_purge(&self, queue: &str) -> Result<u32> {
-        self.count(&queue::Purge { reserved: 0, queue: short("the queue's name", queue)?, no_wait: false }).await
+        let attempt = || {
+            let queue = self.current_queue(queue);
+            let method = queue::Purge { reserved: 0, queue: short("the queue's name", &queue)?, no_wait: false };
+            self.core().try_call(self.shared(), &method, None)
+        };
+        count(self.call_when_live(attempt).await?)
     }
 
     /// Deletes a queue and returns the number of messages that went with it. RabbitMQ does not mind if there is none.
@@ -154,13 +188,18 @@ impl Channel {
     /// The channel is closed with 406 if a condition does not hold, 405 if the queue is exclusive to another
     /// connection.
     pub async fn queue_delete(&self, delete: QueueDelete<'_>) -> Result<u32> {
-        self.count(&queue::Delete {
-            reserved: 0,
-            queue: short("the queue's name", delete.queue)?,
-            if_unused: delete.if_unused,
-            if_empty: delete.if_empty,
-            no_wait: false,
-        })
-        .await
+        let attempt = || {
+            let queue = self.current_queue(delete.queue);
+            let method = queue::Delete {
+                reserved: 0,
+                queue: short("the queue's name", &queue)?,
+                if_unused: delete.if_unused,
+                if_empty: delete.if_empty,
+                no_wait: false,
+            };
+            let change = self.shared().change(|| Ok(Change::DeleteQueue(queue.as_ref().into())))?;
+            self.core().try_call(self.shared(), &method, change)
+        };
+        count(self.call_when_live(attempt).await?)
     }
 }

@@ -39,27 +39,31 @@ impl ChannelCore {
 
     /// The connection is lost, or the broker has closed the channel while it was being restored. What was under way has
     /// failed; consumers, confirm mode and prefetch are kept. False if the channel is over.
-    pub(crate) fn suspend(&self, error: &Error) -> bool {
+    pub(crate) fn suspend(&self, shared: &Shared, error: &Error) -> bool {
         let mut state = self.state();
         if state.end.is_some() || state.transactional || !state.opened {
             drop(state);
-            self.end(error);
+            self.close(shared, error);
             return false;
         }
         state.phase = Phase::Down;
         state.paused = false;
+        state.last_queue.former = true;
         let base = self.delivered_up_to.load(Ordering::Relaxed);
         self.tag_base.store(base, Ordering::Relaxed);
         state.settled_up_to = base;
         for waiting in std::mem::take(&mut state.waiting) {
             waiting.lose(error);
         }
-        state.consumers.retain(|_, subscription| subscription.suspend());
+        let ended: Vec<_> = state.consumers.extract_if(|_, subscription| !subscription.suspend()).collect();
         if let Some(confirms) = &mut state.confirms {
             confirms.lose();
         }
         let calls = state.calls.clone();
         drop(state);
+        for (_, subscription) in ended {
+            subscription.leave_queue(shared);
+        }
         if let Some(calls) = calls {
             Calls::fail(&calls, error);
         }
@@ -92,17 +96,20 @@ impl ChannelCore {
         if !state.consumers.get(&consumer.tag).is_some_and(|held| Arc::ptr_eq(held, consumer)) {
             return Ok(None);
         }
-        let started = self.start_call_in(&mut state, shared, &consumer.method()?)?;
+        let queue = shared.topology().current(consumer.queue()).into_owned();
+        let started = self.start_call_in(&mut state, shared, &consumer.method(&queue)?)?;
         consumer.mark_asked_for();
         Ok(Some(started))
     }
 
     /// A consumer could not be started again: it ends.
-    pub(crate) fn give_up_consumer(&self, consumer: &Arc<Subscription>, error: &Error) {
+    pub(crate) fn give_up_consumer(&self, shared: &Shared, consumer: &Arc<Subscription>, error: &Error) {
         let mut state = self.state();
         if state.consumers.get(&consumer.tag).is_some_and(|held| Arc::ptr_eq(held, consumer)) {
             state.consumers.remove(&consumer.tag);
         }
+        drop(state);
+        consumer.leave_queue(shared);
         consumer.mailbox.finish(Some(error.clone()));
     }
 

@@ -21,7 +21,7 @@ impl Channel {
             state.transactional = true;
             Ok(Some(started))
         };
-        self.answer(self.shared().when_there_is_room(attempt).await?).await.map(drop)
+        self.call_when_live(attempt).await.map(drop)
     }
 
     /// Carries out what was held back, and begins the next transaction.

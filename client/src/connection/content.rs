@@ -143,7 +143,7 @@ impl Run {
             Role::Got { tag, redelivered, messages_left } => {
                 core.note_delivered(tag);
                 let got = Box::new((Delivered { message, tag, redelivered }, messages_left));
-                core.handle_reply(&Method::from(basic::GetOk::default()), Reply::Got(Some(got)))?;
+                core.handle_reply(shared, &Method::from(basic::GetOk::default()), Reply::Got(Some(got)))?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::handshake::refusal;
 use super::shared::Shared;
 use crate::channel::{After, ChannelCore};
 use crate::error::{Error, Result, Scope};
+use crate::events::Event;
 
 /// A channel as the I/O task sees it.
 struct Lane {
@@ -106,11 +107,14 @@ impl Dispatch {
             }
             Method::Connection(connection::Method::CloseOk(_)) => Err(Error::closed_here(Scope::Connection)),
             Method::Connection(connection::Method::Blocked(blocked)) => {
-                self.shared.outbox().blocked = Some(blocked.reason.as_str().to_owned());
+                let reason = blocked.reason.as_str().to_owned();
+                self.shared.outbox().blocked = Some(reason.clone());
+                self.shared.events.tell(&Event::Blocked(reason));
                 Ok(())
             }
             Method::Connection(connection::Method::Unblocked(_)) => {
                 self.shared.outbox().blocked = None;
+                self.shared.events.tell(&Event::Unblocked);
                 self.shared.room.notify_waiters();
                 Ok(())
             }

@@ -29,6 +29,7 @@ use tracing::Instrument;
 
 use crate::channel::Channel;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::options::Options;
 use crate::uri;
 
@@ -183,6 +184,12 @@ impl Connection {
     pub fn is_open(&self) -> bool {
         let outbox = self.shared().outbox();
         outbox.end.is_none() && outbox.link == Link::Up
+    }
+
+    /// What happens to the connection from now on: that it is lost, that it is back, what could not be restored. Each
+    /// call begins a stream of its own.
+    pub fn events(&self) -> Events {
+        self.shared().events.join()
     }
 
     /// The broker's reason, while it has stopped publishers with connection.blocked: low memory or disk. `publish`

@@ -1,6 +1,6 @@
 //! What a connection's handles and its I/O task share: the outbox, the channels, and how it ended.
 //!
-//! Order of locks: a channel's state, then the outbox. The list of channels is locked alone.
+//! Order of locks: a channel's state, then the outbox or the topology. The list of channels is locked alone.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -15,7 +15,9 @@ use super::channels::Channels;
 use super::outbox::{Link, Outbox};
 use crate::channel::ChannelCore;
 use crate::error::{Error, Result};
+use crate::events::{Audience, Event};
 use crate::lock::locked;
+use crate::topology::{Change, Topology};
 
 /// What is negotiated anew for each connection to a broker.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +44,10 @@ pub(crate) struct Shared {
     pub(crate) server_properties: TableBuf,
     outbox: Mutex<Outbox>,
     channels: Mutex<Channels>,
+    topology: Mutex<Topology>,
     /// Rung whenever a publisher that had to wait may try again.
     pub(crate) room: Notify,
+    pub(crate) events: Audience,
     /// Rung when this program closes a connection that is not up.
     pub(super) given_up: Notify,
     stopped: Mutex<bool>,
@@ -57,7 +61,9 @@ impl Shared {
             server_properties,
             outbox: Mutex::new(Outbox::new(negotiated.frame_max)),
             channels: Mutex::new(Channels::new(negotiated.channel_max)),
+            topology: Mutex::default(),
             room: Notify::new(),
+            events: Audience::default(),
             given_up: Notify::new(),
             stopped: Mutex::new(false),
             stopped_bell: Notify::new(),
@@ -144,13 +150,23 @@ impl Shared {
         locked(&self.channels)
     }
 
+    pub(crate) fn topology(&self) -> MutexGuard<'_, Topology> {
+        locked(&self.topology)
+    }
+
+    /// What a call changes, if anybody will want to know.
+    pub(crate) fn change(&self, make: impl FnOnce() -> Result<Change>) -> Result<Option<Box<Change>>> {
+        if self.limits.recovers { make().map(|change| Some(Box::new(change))) } else { Ok(None) }
+    }
+
     /// What was running has failed. Whoever waits learns of it; the channels are kept if the connection is to come back.
     pub(super) fn fail(&self, error: &Error) {
         if !self.begin_to_lose(error) {
             return self.end(error);
         }
-        for core in locked(&self.channels).lose() {
-            if !core.suspend(error) {
+        let channels = locked(&self.channels).lose();
+        for core in channels {
+            if !core.suspend(self, error) {
                 self.remove_channel(&core);
             }
         }
@@ -165,8 +181,12 @@ impl Shared {
         if !self.limits.recovers || !passes || outbox.end.is_some() {
             return false;
         }
-        outbox.link = Link::Down;
+        let before = std::mem::replace(&mut outbox.link, Link::Down);
         outbox.blocked = None;
+        drop(outbox);
+        if before == Link::Up {
+            self.events.tell(&Event::Lost(error.clone()));
+        }
         true
     }
 
@@ -185,6 +205,7 @@ impl Shared {
             outbox.link = Link::Up;
             drop(outbox);
             locked(&self.channels).accept();
+            self.events.tell(&Event::Recovered);
         }
         self.room.notify_waiters();
     }
@@ -201,6 +222,7 @@ impl Shared {
 
     /// The I/O task has let go of the stream.
     pub(super) fn mark_stopped(&self) {
+        self.events.end();
         *locked(&self.stopped) = true;
         self.stopped_bell.notify_waiters();
     }

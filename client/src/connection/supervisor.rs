@@ -19,7 +19,8 @@ use super::driver::{Driver, Session};
 use super::shared::Shared;
 use super::wire::Wire;
 use crate::error::{Error, Result};
-use crate::recovery::{Backoff, Recovery, restore};
+use crate::events::Event;
+use crate::recovery::{Backoff, Recovery, Suspicion, restore};
 use crate::uri::Target;
 
 /// Drives a session that cannot be replaced.
@@ -107,7 +108,7 @@ impl Supervisor {
             match dial::dial(&self.target, host).await {
                 Ok((session, _)) => return Some(Ok((index, session))),
                 Err(error) => {
-                    tracing::warn!(%host, %error, "the connection did not come back");
+                    self.attempt_failed(index, &error);
                     last = error;
                 }
             }
@@ -118,9 +119,14 @@ impl Supervisor {
     /// Drives a new session, and restores everything over it first.
     async fn drive(&self, session: Session<Wire>) -> (Error, Progress) {
         let driver = pin!(Driver::new(session, self.shared.clone()));
-        let restoring = pin!(restore(&self.shared));
+        let suspicion = Suspicion::default();
+        let restoring = pin!(restore(&self.shared, &suspicion));
         match select(driver, restoring).await {
-            Either::Left((error, _)) => (error, Progress::Restoring),
+            Either::Left((error, _)) => {
+                suspicion.judge(&self.shared, &error);
+                self.attempt_failed(self.host, &error);
+                (error, Progress::Restoring)
+            }
             Either::Right((Ok(()), driver)) => {
                 self.shared.finish_restoring();
                 tracing::info!("the connection is back");
@@ -128,9 +134,16 @@ impl Supervisor {
             }
             Either::Right((Err(error), _)) => {
                 self.shared.fail(&error);
+                self.attempt_failed(self.host, &error);
                 (error, Progress::Restoring)
             }
         }
+    }
+
+    fn attempt_failed(&self, host: usize, error: &Error) {
+        let host = self.target.hosts.get(host).map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(host, %error, "the connection did not come back");
+        self.shared.events.tell(&Event::AttemptFailed { host, error: error.clone() });
     }
 
     fn is_over(&self) -> bool {

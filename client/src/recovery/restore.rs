@@ -1,115 +1,141 @@
-//! The conversation that makes a new connection what the lost one was.
+//! The conversation that makes a new connection what the lost one was: exchanges, queues, bindings, channels.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use leveret_spec::method::MethodFrame;
-use leveret_spec::{ShortStr, basic, channel, confirm};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::channel::{Answer, ChannelCore, Former, Reply};
+use crate::channel::{Answer, ChannelCore, Reply};
 use crate::connection::Shared;
 use crate::consumer::Subscription;
 use crate::error::{Error, Result, Scope};
+use crate::events::Event;
+use crate::lock::locked;
+use crate::topology::{Binding, Destination};
 
-/// Restores everything.
+/// The first delay before something that is locked is tried again.
+const LOCKED_DELAY: Duration = Duration::from_millis(20);
+/// The longest.
+const LOCKED_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// Restores everything. What the broker refuses is reported and left out.
 ///
 /// # Errors
 /// What makes this connection useless.
-pub(crate) async fn restore(shared: &Shared) -> Result<()> {
+pub(crate) async fn restore(shared: &Shared, suspicion: &Suspicion) -> Result<()> {
+    let mut restorer = Restorer { shared, suspicion, patience: Patience::new(shared.limits.timeout) };
+    restorer.topology().await?;
     let cores = shared.channels().all();
     for core in cores {
-        restore_channel(shared, &core).await?;
+        restorer.channel(&core).await?;
     }
     Ok(())
 }
 
-/// Waits for an answer, within the time limit of the options.
-async fn answer(shared: &Shared, answer: Answer) -> Result<Reply> {
-    let lost = |_| Err(Error::Timeout("answer while the connection was restored"));
-    match timeout(shared.limits.timeout, answer).await {
-        Ok(answer) => answer.unwrap_or_else(lost),
-        Err(_) => Err(Error::Timeout("answer while the connection was restored")),
+/// What the restoring needs at each step.
+pub(super) struct Restorer<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) suspicion: &'a Suspicion,
+    pub(super) patience: Patience,
+}
+
+impl Restorer<'_> {
+    /// Waits for an answer, within the time limit of the options.
+    pub(super) async fn answer(&self, answer: Answer) -> Result<Reply> {
+        let none = || Error::Timeout("answer while the connection was restored");
+        let answered = timeout(self.shared.limits.timeout, answer).await.map_err(|_| none())?;
+        answered.unwrap_or_else(|_| Err(none()))
+    }
+
+    /// Something is left out.
+    pub(super) fn report(&self, what: impl ToString, error: &Error) {
+        report(self.shared, what.to_string(), error);
     }
 }
 
-/// Opens a channel again with what it had. Each mistake makes the broker close it; then it begins anew, without the
-/// consumer that the broker did not want.
-async fn restore_channel(shared: &Shared, core: &Arc<ChannelCore>) -> Result<()> {
-    if core.id > shared.channels().channel_max() {
-        core.end(&Error::Usage("the broker allows fewer channels than before"));
-        shared.remove_channel(core);
-        return Ok(());
-    }
-    while let Some(former) = core.begin_restoring() {
-        let mut culprit = None;
-        match (Restoring { shared, core, former: &former }).all(&mut culprit).await {
-            Ok(()) => {
-                core.finish_restoring();
-                shared.room.notify_waiters();
-                return Ok(());
-            }
-            // The program has closed it.
-            Err(_) if core.is_over() => return Ok(()),
-            Err(error @ Error::Closed { scope: Scope::Channel, .. }) => match culprit {
-                Some(consumer) => {
-                    tracing::warn!(consumer = &*consumer.tag, %error, "a consumer could not be restored");
-                    core.give_up_consumer(&consumer, &error);
-                }
-                None => {
-                    tracing::warn!(channel = core.id, %error, "a channel could not be restored");
-                    core.end(&error);
-                    shared.remove_channel(core);
-                }
-            },
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+fn report(shared: &Shared, what: String, error: &Error) {
+    tracing::warn!(what, %error, "not restored");
+    shared.events.tell(&Event::NotRestored { what, error: error.clone() });
 }
 
-/// One attempt to restore a channel.
-struct Restoring<'a> {
-    shared: &'a Shared,
-    core: &'a ChannelCore,
-    former: &'a Former,
+/// A mistake for which the broker closes no more than the channel.
+pub(super) fn is_of_channel(error: &Error) -> bool {
+    matches!(error, Error::Closed { scope: Scope::Channel, .. })
 }
 
-impl Restoring<'_> {
-    /// Opens the channel, and makes it what it was. `culprit` is the consumer that is being started.
-    async fn all(&self, culprit: &mut Option<Arc<Subscription>>) -> Result<()> {
-        let Former { prefetch, confirms, consumers } = self.former;
-        self.call(&channel::Open { reserved: ShortStr::default() }).await?;
-        if *confirms {
-            self.call(&confirm::Select { no_wait: false }).await?;
-        }
-        if prefetch.per_channel != 0 {
-            self.qos(prefetch.per_channel, true).await?;
-        }
-        // It holds for the consumers that start afterwards.
-        let mut per_consumer = 0;
-        for consumer in consumers {
-            if consumer.prefetch != per_consumer {
-                per_consumer = consumer.prefetch;
-                self.qos(per_consumer, false).await?;
-            }
-            *culprit = Some(consumer.clone());
-            if let Some(started) = self.core.restore_consumer(self.shared, consumer)? {
-                answer(self.shared, started).await?;
-            }
-            *culprit = None;
-        }
-        if prefetch.per_consumer != per_consumer {
-            self.qos(prefetch.per_consumer, false).await?;
-        }
-        Ok(())
+/// Something that may have made the broker close the connection.
+pub(super) enum Suspect {
+    Exchange(Box<str>),
+    Queue(Box<str>),
+    Binding(Binding),
+    Consumer(Arc<ChannelCore>, Arc<Subscription>),
+}
+
+/// What is being restored just now. If the broker closes the connection for it, it must not be asked for again, or no
+/// connection would ever be restored.
+#[derive(Default)]
+pub(crate) struct Suspicion(Mutex<Option<Suspect>>);
+
+impl Suspicion {
+    pub(super) fn of(&self, suspect: Suspect) {
+        *locked(&self.0) = Some(suspect);
     }
 
-    async fn qos(&self, prefetch_count: u16, global: bool) -> Result<()> {
-        self.call(&basic::Qos { prefetch_size: 0, prefetch_count, global }).await
+    pub(super) fn clear(&self) {
+        *locked(&self.0) = None;
     }
 
-    async fn call(&self, method: &impl MethodFrame) -> Result<()> {
-        let started = self.core.restoring_call(self.shared, method)?;
-        answer(self.shared, started).await.map(drop)
+    /// The connection was lost in the middle, for this reason.
+    pub(crate) fn judge(&self, shared: &Shared, error: &Error) {
+        let by_mistake = matches!(error, Error::Closed { scope: Scope::Connection, code, .. } if *code != 320);
+        let Some(suspect) = locked(&self.0).take().filter(|_| by_mistake) else { return };
+        match suspect {
+            Suspect::Exchange(name) => {
+                report(shared, format!("exchange '{name}'"), error);
+                shared.topology().forget_exchange(&name);
+            }
+            Suspect::Queue(name) => {
+                report(shared, format!("queue '{name}'"), error);
+                shared.topology().forget_queue(&name);
+            }
+            Suspect::Binding(binding) => {
+                report(shared, binding.to_string(), error);
+                shared.topology().forget_binding(&binding);
+            }
+            Suspect::Consumer(core, consumer) => {
+                report(shared, consumer.to_string(), error);
+                core.give_up_consumer(shared, &consumer, error);
+            }
+        }
+    }
+}
+
+/// How long something that another connection has locked is tried again: that may be the one that was lost, of which the
+/// broker has not noticed yet that it is over.
+pub(super) struct Patience {
+    delay: Duration,
+    deadline: Option<Instant>,
+}
+
+impl Patience {
+    fn new(limit: Duration) -> Self {
+        Patience { delay: LOCKED_DELAY, deadline: Instant::now().checked_add(limit) }
+    }
+
+    /// Waits before the next attempt. False if it has taken too long.
+    pub(super) async fn wait(&mut self) -> bool {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return false;
+        }
+        sleep(self.delay).await;
+        self.delay = (self.delay * 2).min(LOCKED_DELAY_MAX);
+        true
+    }
+}
+
+/// A name without what it is the name of.
+pub(super) fn name_of(destination: &Destination) -> &str {
+    match destination {
+        Destination::Exchange(name) | Destination::Queue(name) => name,
     }
 }
