@@ -1,7 +1,8 @@
 //! A proxy that harms connections as a test wants it, with chance that repeats itself.
 
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub struct Harm {
 #[derive(Debug)]
 pub struct Chaos {
     address: SocketAddr,
+    accepted: Arc<AtomicU64>,
     orders: Option<watch::Sender<Orders>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -56,21 +58,28 @@ impl Chaos {
     pub fn start(broker: SocketAddr, seed: u64) -> Chaos {
         let (orders, given) = watch::channel(Orders::default());
         let (started, address) = mpsc::channel();
+        let accepted = Arc::new(AtomicU64::new(0));
+        let count = accepted.clone();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
                 started.send(listener.local_addr().expect("an address")).expect("somebody waits for the address");
-                serve(listener, broker, seed, given).await;
+                serve(listener, broker, seed, (given, count)).await;
             });
         });
         let address = address.recv().expect("the proxy starts");
-        Chaos { address, orders: Some(orders), thread: Some(thread) }
+        Chaos { address, accepted, orders: Some(orders), thread: Some(thread) }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections it has taken so far, without those that it has refused.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Does this from now on, to the connections that exist as well.
@@ -99,18 +108,22 @@ impl Drop for Chaos {
 }
 
 /// Accepts until nobody can give orders any more.
-async fn serve(listener: TcpListener, broker: SocketAddr, seed: u64, mut given: watch::Receiver<Orders>) {
-    let mut connections = 0;
+async fn serve(
+    listener: TcpListener,
+    broker: SocketAddr,
+    seed: u64,
+    (mut given, accepted): (watch::Receiver<Orders>, Arc<AtomicU64>),
+) {
     loop {
         tokio::select! {
             changed = given.changed() => if changed.is_err() { return },
-            accepted = listener.accept() => {
-                let Ok((client, _)) = accepted else { continue };
+            taken = listener.accept() => {
+                let Ok((client, _)) = taken else { continue };
                 if given.borrow().harm.refuse {
                     continue;
                 }
-                connections += 2;
-                tokio::spawn(connect(client, broker, [Dice::of(seed, connections), Dice::of(seed, connections + 1)], given.clone()));
+                let part = 2 * accepted.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(connect(client, broker, [Dice::of(seed, part), Dice::of(seed, part + 1)], given.clone()));
             }
         }
     }

@@ -16,14 +16,16 @@ use crate::topology::{Binding, Destination};
 /// The first delay before something that is locked is tried again.
 const LOCKED_DELAY: Duration = Duration::from_millis(20);
 /// The longest.
-const LOCKED_DELAY_MAX: Duration = Duration::from_secs(1);
+const LOCKED_DELAY_MAX: Duration = Duration::from_millis(500);
+/// How long it is tried. Everything else waits for that.
+const LOCKED_MAX: Duration = Duration::from_secs(5);
 
 /// Restores everything. What the broker refuses is reported and left out.
 ///
 /// # Errors
 /// What makes this connection useless.
 pub(crate) async fn restore(shared: &Shared, suspicion: &Suspicion) -> Result<()> {
-    let mut restorer = Restorer { shared, suspicion, patience: Patience::new(shared.limits.timeout) };
+    let mut restorer = Restorer { shared, suspicion, patience: Patience::new(shared.limits.timeout.min(LOCKED_MAX)) };
     restorer.topology().await?;
     let cores = shared.channels().all();
     for core in cores {
