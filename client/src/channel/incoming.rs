@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use leveret_spec::method::MethodFrame;
 use leveret_spec::{Method, basic, channel, frame};
 
 use super::core::{ChannelCore, ChannelState, LastQueue, Phase, Waiting};
@@ -73,10 +74,14 @@ impl ChannelCore {
         let row = method.row();
         let mut state = self.state();
         let wanted = |w: &Waiting| w.row.class == row.class && w.row.replies.contains(&row.method);
-        if !state.waiting.front().is_some_and(wanted) {
+        // RabbitMQ's queues answer these two by themselves, so that answers to later calls may overtake them.
+        let overtaken = |w: &Waiting| [basic::Consume::ROW, basic::Cancel::ROW].contains(&w.row);
+        let found = state.waiting.iter().position(|w| wanted(w) || !overtaken(w));
+        let found = found.filter(|index| state.waiting.get(*index).is_some_and(wanted));
+        let Some(index) = found else {
             return Err(Error::Protocol(format!("{} answers nothing on channel {}", row.name, self.id)));
-        }
-        let Some(Waiting { answer, change, .. }) = state.waiting.pop_front() else { return Ok(()) };
+        };
+        let Some(Waiting { answer, change, .. }) = state.waiting.remove(index) else { return Ok(()) };
         if let Reply::Queue(status) = &reply {
             state.last_queue = LastQueue { name: status.name.as_str().into(), former: false };
         }

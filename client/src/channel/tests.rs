@@ -45,6 +45,23 @@ async fn calls_may_overlap_and_each_gets_its_own_answer() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_answer_to_a_cancel_may_be_overtaken_as_rabbitmqs_is() -> Result<()> {
+    let (channel, consumer, mut broker) = consuming().await;
+    drop(consumer);
+    let (purged, ()) = tokio::join!(channel.queue_purge("q"), async {
+        broker.expect("basic.Cancel").await;
+        broker.expect("queue.Purge").await;
+        broker.put(1, &queue::PurgeOk { message_count: 7 });
+        broker.put(1, &basic::CancelOk { consumer_tag: ShortStr::cut("t") });
+        broker.flush().await;
+    });
+    assert_eq!(purged?, 7);
+    settled(channel.connection(), &mut broker).await;
+    assert!(channel.is_open());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_publish_waits_while_the_socket_does_not_keep_up() -> Result<()> {
     let (channel, mut broker) = channel_open(Options::default()).await;
     let body = [7; 10_000];
