@@ -4,6 +4,7 @@ use leveret_spec::frame::{self, FrameKind};
 use leveret_spec::method::MethodFrame;
 use leveret_spec::{ContentHeader, Method, PROTOCOL_HEADER, ShortStr, TableBuf, basic, channel, connection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpListener;
 
 use crate::{Channel, Connection, Options, Result};
 
@@ -38,6 +39,14 @@ impl Got {
 pub(crate) fn pipe() -> (DuplexStream, Scripted) {
     let (ours, theirs) = duplex(64 << 10);
     (ours, Scripted { stream: theirs, unread: vec![], unsent: vec![] })
+}
+
+/// The broker's end of the next connection over TCP.
+pub(crate) async fn accept(listener: &TcpListener) -> Scripted {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let (mut ours, broker) = pipe();
+    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut socket, &mut ours).await });
+    broker
 }
 
 /// An open connection, with a broker that said yes to everything.
@@ -89,11 +98,16 @@ impl Scripted {
         self.send(0, &start).await;
     }
 
-    async fn welcome(&mut self) {
+    pub(crate) async fn welcome(&mut self) {
+        self.welcome_within(10, 4096).await;
+    }
+
+    /// A login with these limits.
+    pub(crate) async fn welcome_within(&mut self, channel_max: u16, frame_max: u32) {
         self.read_header().await;
         self.start("PLAIN").await;
         self.expect("connection.StartOk").await;
-        self.send(0, &connection::Tune { channel_max: 10, frame_max: 4096, heartbeat: 10 }).await;
+        self.send(0, &connection::Tune { channel_max, frame_max, heartbeat: 10 }).await;
         self.expect("connection.TuneOk").await;
         self.expect("connection.Open").await;
         self.send(0, &connection::OpenOk::default()).await;
@@ -117,6 +131,13 @@ impl Scripted {
     pub(crate) async fn expect(&mut self, name: &str) -> Got {
         let got = self.next().await.unwrap();
         assert_eq!(got.name(), name);
+        got
+    }
+
+    /// Expects a method, and answers it on its channel.
+    pub(crate) async fn answer(&mut self, name: &str, reply: &impl MethodFrame) -> Got {
+        let got = self.expect(name).await;
+        self.send(got.channel, reply).await;
         got
     }
 

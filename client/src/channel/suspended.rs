@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use leveret_spec::basic;
 use leveret_spec::method::MethodFrame;
+use leveret_spec::{ShortStr, basic, channel};
 
 use super::core::{Answer, ChannelCore, ChannelState, Phase, Prefetch, Waiting};
 use super::reply::Reply;
@@ -70,16 +70,18 @@ impl ChannelCore {
         true
     }
 
-    /// The new connection is told of the channel from now on. `None` if the program has closed it meanwhile.
-    pub(crate) fn begin_restoring(&self) -> Option<Former> {
+    /// Opens the channel on the new connection. `None` if the program has closed it meanwhile.
+    pub(crate) fn begin_restoring(&self, shared: &Shared) -> Result<Option<(Former, Answer)>> {
         let mut state = self.state();
         if state.end.is_some() {
-            return None;
+            return Ok(None);
         }
+        let opened = self.start_call_in(&mut state, shared, &channel::Open { reserved: ShortStr::default() })?;
         state.phase = Phase::Restoring;
         let mut consumers: Vec<_> = state.consumers.values().cloned().collect();
         consumers.sort_by_key(|subscription| subscription.number);
-        Some(Former { prefetch: state.prefetch, confirms: state.confirms.is_some(), consumers })
+        let former = Former { prefetch: state.prefetch, confirms: state.confirms.is_some(), consumers };
+        Ok(Some((former, opened)))
     }
 
     /// A call of the restoring.

@@ -161,33 +161,29 @@ impl Shared {
 
     /// What was running has failed. Whoever waits learns of it; the channels are kept if the connection is to come back.
     pub(super) fn fail(&self, error: &Error) {
-        if !self.begin_to_lose(error) {
-            return self.end(error);
-        }
+        let Some(before) = self.begin_to_lose(error) else { return self.end(error) };
         let channels = locked(&self.channels).lose();
         for core in channels {
             if !core.suspend(self, error) {
                 self.remove_channel(&core);
             }
         }
+        if before == Link::Up {
+            self.events.tell(&Event::Lost(error.clone()));
+        }
         self.room.notify_waiters();
     }
 
-    /// True if the connection is to come back. From now on it is not up.
-    fn begin_to_lose(&self, error: &Error) -> bool {
+    /// From now on the connection is not up; what it was. `None` if it is not to come back.
+    fn begin_to_lose(&self, error: &Error) -> Option<Link> {
         let mut outbox = self.outbox();
         // A broker that is about to start may say anything.
         let passes = error.is_retryable() || outbox.link == Link::Restoring;
         if !self.limits.recovers || !passes || outbox.end.is_some() {
-            return false;
+            return None;
         }
-        let before = std::mem::replace(&mut outbox.link, Link::Down);
         outbox.blocked = None;
-        drop(outbox);
-        if before == Link::Up {
-            self.events.tell(&Event::Lost(error.clone()));
-        }
-        true
+        Some(std::mem::replace(&mut outbox.link, Link::Down))
     }
 
     /// There is a new connection, of which only the restoring knows. False if this program wants none any more.

@@ -132,6 +132,8 @@ impl Supervisor {
                 tracing::info!("the connection is back");
                 (driver.await, Progress::Restored)
             }
+            // The program closes it, for which the driver sees to a good end.
+            Either::Right((Err(_), driver)) if self.is_over() => (driver.await, Progress::Restoring),
             Either::Right((Err(error), _)) => {
                 self.shared.fail(&error);
                 self.attempt_failed(self.host, &error);
@@ -141,6 +143,9 @@ impl Supervisor {
     }
 
     fn attempt_failed(&self, host: usize, error: &Error) {
+        if self.is_over() {
+            return;
+        }
         let host = self.target.hosts.get(host).map(ToString::to_string).unwrap_or_default();
         tracing::warn!(host, %error, "the connection did not come back");
         self.shared.events.tell(&Event::AttemptFailed { host, error: error.clone() });

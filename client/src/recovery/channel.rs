@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leveret_spec::method::MethodFrame;
-use leveret_spec::{ReplyCode, ShortStr, basic, channel, confirm};
+use leveret_spec::{ReplyCode, basic, confirm};
 
 use super::restore::{Restorer, Suspect, is_of_channel};
 use crate::channel::{ChannelCore, Former};
@@ -18,9 +18,12 @@ impl Restorer<'_> {
             self.give_up(core, &Error::Usage("the broker allows fewer channels than before"));
             return Ok(());
         }
-        while let Some(former) = core.begin_restoring() {
+        while let Some((former, opened)) = core.begin_restoring(self.shared)? {
             let mut culprit = None;
-            let restored = self.open(core, &former, &mut culprit).await;
+            let restored = match self.answer(opened).await {
+                Ok(_) => self.furnish(core, &former, &mut culprit).await,
+                Err(error) => Err(error),
+            };
             self.suspicion.clear();
             match restored {
                 Ok(()) => {
@@ -59,15 +62,14 @@ impl Restorer<'_> {
         }
     }
 
-    /// One attempt. `culprit` is the consumer that is being started.
-    async fn open(
+    /// Makes an open channel what it was. `culprit` is the consumer that is being started.
+    async fn furnish(
         &self,
         core: &Arc<ChannelCore>,
         former: &Former,
         culprit: &mut Option<Arc<Subscription>>,
     ) -> Result<()> {
         let Former { prefetch, confirms, consumers } = former;
-        self.call(core, &channel::Open { reserved: ShortStr::default() }).await?;
         if *confirms {
             self.call(core, &confirm::Select { no_wait: false }).await?;
         }

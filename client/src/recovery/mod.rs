@@ -4,6 +4,8 @@ mod backoff;
 mod channel;
 mod options;
 mod restore;
+#[cfg(test)]
+mod tests;
 mod topology;
 
 pub(crate) use backoff::Backoff;

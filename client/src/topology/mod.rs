@@ -3,6 +3,8 @@
 
 mod change;
 mod entity;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
