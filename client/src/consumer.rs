@@ -131,9 +131,10 @@ impl Subscription {
 
 /// Deliveries from a queue, as a `Stream` or through `next`.
 ///
-/// It ends without an error after `cancel`, or when this program closes the channel or connection. When the broker
+/// It goes on when the connection is lost and comes back: what was not settled is delivered again then. It ends without an
+/// error after `cancel`, or when this program closes the channel or connection. When the broker
 /// closes one of them the last item is that error, and `Cancelled` if the broker ended the consumer alone, because its
-/// queue was deleted. Dropping the consumer cancels it; what it had not handed out goes back to the queue.
+/// queue was deleted; after a recovery, when the broker does not let it begin again, with the reason. Dropping the consumer cancels it; what it had not handed out goes back to the queue.
 ///
 /// Without a prefetch (`Channel::qos`) the broker sends as fast as it can, and what is not read waits in memory.
 #[must_use = "a consumer that is dropped is cancelled"]

@@ -54,6 +54,9 @@ impl Drop for Duty {
 /// It stays with this channel until it is settled: acknowledged, or refused with `nack` or `reject`. Dropped before
 /// that, for example because an error or a panic cut its handling short, it goes back to its queue at once, unless
 /// `Consume::keep_dropped` says otherwise; nothing is waited for then. It keeps the channel open.
+///
+/// If the connection is lost before that, the message is back in its queue, and is delivered again. To settle or drop this
+/// one does nothing then, and is no error.
 #[derive(Debug)]
 pub struct Delivery {
     message: Message,
@@ -110,7 +113,8 @@ impl Delivery {
         self.redelivered
     }
 
-    /// Its number on this channel.
+    /// Its number on this channel. Numbers go on when the connection is lost and comes back, although the broker counts
+    /// anew.
     pub fn delivery_tag(&self) -> u64 {
         self.duty.tag
     }
@@ -131,7 +135,8 @@ impl Delivery {
     /// the channel with 406 PRECONDITION_FAILED.
     ///
     /// # Errors
-    /// What closed the channel or connection; the message will be delivered again.
+    /// What closed the channel or connection, or `Timeout` if that is lost and does not come back in time; the message
+    /// will be delivered again.
     pub async fn ack(&self) -> Result<()> {
         self.settle(Settlement::Ack { multiple: false }).await
     }

@@ -89,9 +89,14 @@ pub enum Error {
 const CLOSED_HERE: &str = "closed by this client";
 
 impl Error {
-    /// True if the same call may work after reconnecting, reopening the channel or waiting: the network failed, the
-    /// broker was shut down or short of resources, a queue is locked by a connection that may be on its way out or is
-    /// full, or a queue moved. False if it will fail again until someone changes something.
+    /// True if the same call may work later: the network failed, the broker was shut down or short of resources, a queue
+    /// is locked by a connection that may be on its way out or is full, or a queue moved. False if it will fail again until
+    /// someone changes something.
+    ///
+    /// A connection that ends with a retryable error comes back by itself (see the front page of this crate), and the call
+    /// can be made again on the same channel. Without recovery a new connection has to be made first, and after an error
+    /// that closed the channel a new channel. What was under way may have been carried out: publishing again may double a
+    /// message.
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Io(_) | Error::Timeout(_) | Error::Cancelled { .. } | Error::Nacked | Error::Unconfirmed => true,

@@ -172,7 +172,7 @@ impl Options {
         self
     }
 
-    /// Tries a connection that was lost again like this.
+    /// Tries a connection that was lost again like this. `Recovery::new()` is the default.
     #[must_use]
     pub fn recovery(mut self, recovery: Recovery) -> Self {
         self.recovery = Some(recovery);

@@ -216,7 +216,7 @@ impl Channel {
     ///
     /// Consume with `Consume::keep_dropped`, or take deliveries apart with `Delivery::into_message`: one that is dropped
     /// before goes back to its queue, and one that is dropped after its own number was acknowledged is settled twice. What
-    /// `multiple` covers, and has come, may be dropped afterwards.
+    /// `multiple` covers, and has come, may be dropped afterwards. Numbers from before the connection was lost say nothing.
     ///
     /// # Errors
     /// What closed the channel or connection. An unknown number makes the broker close the channel with 406.

@@ -41,6 +41,9 @@ pub(crate) use suspended::Former;
 /// the channel is closed in the background. A mistake such as an unknown queue makes the broker close the channel; all
 /// its calls fail with that error then, and a new channel has to be opened.
 ///
+/// When the connection is lost and comes back, so does the channel, unless it has transactions. Calls wait for that, and
+/// fail with `Timeout` after `Options::timeout`; those that were under way fail with what the connection was lost for.
+///
 /// Futures of the calls may be dropped: the broker still carries out what was sent.
 #[derive(Clone)]
 pub struct Channel {

@@ -20,10 +20,11 @@ const RUN_MAX: usize = 64;
 
 impl Channel {
     /// Publishes without asking what became of it: it is on its way when this returns. Waits while the socket does not
-    /// keep up, or the broker blocks publishers. If the future is dropped before it is done, nothing was sent.
+    /// keep up, or the broker blocks publishers, and for a connection that is lost. If the future is dropped before it is done, nothing was sent.
     ///
     /// # Errors
-    /// `TooLong` for a name, key or headers that do not fit; what closed the channel or connection. An exchange that
+    /// `TooLong` for a name, key or headers that do not fit; what closed the channel or connection; `Timeout` if that is
+    /// lost and does not come back in time. An exchange that
     /// does not exist makes the broker close the channel with 404, which a later call reports.
     pub async fn publish(&self, publish: Publish<'_>) -> Result<()> {
         let attempt = || self.try_publish(&publish, false);
@@ -89,7 +90,7 @@ impl Channel {
     ///
     /// # Errors
     /// As `publish`, and what closed the channel or connection before the broker's word came: the message may or may
-    /// not have arrived then.
+    /// not have arrived then. A connection that is lost and comes back makes the outcome `Unknown` instead.
     pub async fn publish_confirmed(&self, publish: Publish<'_>) -> Result<Outcome> {
         let (exchange, routing_key) = publish.exchange_and_key();
         let span = tracing::debug_span!("publish", channel = self.id(), exchange, routing_key);

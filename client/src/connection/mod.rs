@@ -42,6 +42,8 @@ pub(crate) use shared::Shared;
 
 /// A connection to a broker. Clones are handles to the same connection, and so is every `Channel`: when the last of
 /// them is dropped, the connection is closed in the background.
+///
+/// When it is lost it comes back by itself, with everything that was on it: see the front page of this crate.
 #[derive(Clone)]
 pub struct Connection {
     handle: Arc<Handle>,
@@ -85,13 +87,15 @@ impl Connection {
     /// Connects over TCP, for `amqps://` with TLS, and logs in.
     ///
     /// The URI is RabbitMQ's `amqp://user:password@host:port/vhost`, with percent-encoding in each part; what is left
-    /// out is guest, guest, localhost, 5672 (5671 with TLS) and `/` (`%2f`). Parameters: `heartbeat` (seconds),
+    /// out is guest, guest, localhost, 5672 (5671 with TLS) and `/` (`%2f`). Several brokers that will do stand one behind
+    /// the other, `amqp://user:password@host:port,other:port/vhost`: each is tried once, in their order, and all of them
+    /// again, for as long as `Recovery` says, when the connection is lost later. Parameters: `heartbeat` (seconds),
     /// `channel_max`, `frame_max` (bytes), `connection_timeout` (milliseconds), `auth_mechanism` (`plain`, `external`),
     /// `name`; for TLS `cacertfile`, `certfile`, `keyfile`, `server_name_indication` and `verify`: see `Tls`.
     ///
     /// # Errors
     /// `InvalidUri`, `Io` if nobody answers, `Timeout`, `Auth` for wrong credentials, and `Refused` with code 530 for a
-    /// vhost that does not exist or that the user may not open.
+    /// vhost that does not exist or that the user may not open. With several hosts, the last one's error.
     pub async fn open(uri: &str) -> Result<Connection> {
         Connection::open_with(uri, |options| options).await
     }
@@ -158,13 +162,14 @@ impl Connection {
     /// Opens a channel.
     ///
     /// # Errors
-    /// `Closed` if the connection is, `Usage` if all channels that were negotiated are open.
+    /// `Closed` if the connection is, `Usage` if all channels that were negotiated are open, `Timeout` if the connection
+    /// is lost and does not come back in time.
     pub async fn open_channel(&self) -> Result<Channel> {
         Channel::open(self.clone()).await
     }
 
     /// Closes the connection with all its channels, and waits for the broker to agree. What was published before is
-    /// sent first; confirms that are waited for end with an error.
+    /// sent first; confirms that are waited for end with an error. While the connection is lost it is over at once.
     ///
     /// # Errors
     /// The error that ended the connection, if that was not this call or another one like it.
@@ -175,7 +180,8 @@ impl Connection {
         if error.is_closed_here() { Ok(()) } else { Err(error) }
     }
 
-    /// Waits until the connection is over, and says why. Code 200 means that this program closed it.
+    /// Waits until the connection is over for good, and says why. Code 200 means that this program closed it. That it is
+    /// lost and comes back is told by `events`.
     pub async fn closed(&self) -> Error {
         self.shared().stopped().await
     }
@@ -187,23 +193,23 @@ impl Connection {
     }
 
     /// What happens to the connection from now on: that it is lost, that it is back, what could not be restored. Each
-    /// call begins a stream of its own.
+    /// call begins a stream of its own. There is an example on the front page of this crate.
     pub fn events(&self) -> Events {
         self.shared().events.join()
     }
 
     /// The broker's reason, while it has stopped publishers with connection.blocked: low memory or disk. `publish`
-    /// waits meanwhile.
+    /// waits meanwhile. It does not hold for the next connection when this one is lost.
     pub fn blocked(&self) -> Option<String> {
         self.shared().outbox().blocked.clone()
     }
 
-    /// What the broker says of itself: `product`, `version`, `capabilities`.
+    /// What the broker says of itself: `product`, `version`, `capabilities`; of several, the one that was there first.
     pub fn server_properties(&self) -> Table<'_> {
         self.shared().server_properties.as_table()
     }
 
-    /// The largest frame that was negotiated, in bytes.
+    /// The largest frame that was negotiated, in bytes, also anew when the connection comes back.
     pub fn frame_max(&self) -> usize {
         self.shared().outbox().frame_max
     }
