@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leveret_spec::method::MethodFrame;
 use leveret_spec::{ReplyCode, basic, confirm};
 
-use super::restore::{Restorer, Suspect, is_of_channel};
+use super::restore::{Restorer, Suspect, does_not_fit, is_of_channel};
 use crate::channel::{ChannelCore, Former};
 use crate::consumer::Subscription;
 use crate::error::{Error, Result};
@@ -85,8 +85,14 @@ impl Restorer<'_> {
             }
             *culprit = Some(consumer.clone());
             self.suspicion.of(Suspect::Consumer(core.clone(), consumer.clone()));
-            if let Some(started) = core.restore_consumer(self.shared, consumer)? {
-                self.answer(started).await?;
+            match core.restore_consumer(self.shared, consumer) {
+                Ok(Some(started)) => drop(self.answer(started).await?),
+                Ok(None) => {}
+                Err(error) if does_not_fit(&error) => {
+                    self.report(consumer, &error);
+                    core.give_up_consumer(self.shared, consumer, &error);
+                }
+                Err(error) => return Err(error),
             }
             *culprit = None;
             self.suspicion.clear();

@@ -65,6 +65,11 @@ pub(super) fn is_of_channel(error: &Error) -> bool {
     matches!(error, Error::Closed { scope: Scope::Channel, .. })
 }
 
+/// What does not fit into a frame of the new connection was not sent.
+pub(super) fn does_not_fit(error: &Error) -> bool {
+    matches!(error, Error::TooLong(_))
+}
+
 /// Something that may have made the broker close the connection.
 pub(super) enum Suspect {
     Exchange(Box<str>),

@@ -238,3 +238,57 @@ async fn a_declaration_whose_caller_has_gone_is_restored_as_well() {
     let mut broker = back(&listener).await;
     broker.answer("queue.Declare", &queue_ok).await;
 }
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_new_connections_frames_is_left_out() {
+    let (listener, channel, mut broker) = connected(10, 8192).await;
+    let mut events = channel.connection().events();
+    let long = "x".repeat(6000);
+    let ok = queue::DeclareOk { queue: ShortStr::cut("a"), message_count: 0, consumer_count: 0 };
+    let declare = channel.queue_declare(QueueDeclare::new("a").argument("x-long", long.as_str()));
+    answered(declare, &mut broker, ("queue.Declare", &ok)).await;
+    let ok = queue::DeclareOk { queue: ShortStr::cut("b"), message_count: 0, consumer_count: 0 };
+    answered(channel.queue_declare(QueueDeclare::new("b")), &mut broker, ("queue.Declare", &ok)).await;
+    let consume = Consume::new("b").tag("long").argument("x-long", long.as_str());
+    let consume_ok = basic::ConsumeOk { consumer_tag: ShortStr::cut("long") };
+    let mut consumer = answered(channel.consume(consume), &mut broker, ("basic.Consume", &consume_ok)).await;
+    broker.hang_up();
+
+    let mut broker = back(&listener).await;
+    broker.answer("queue.Declare", &ok).await;
+    broker.answer("channel.Close", &channel::CloseOk {}).await;
+    broker.answer("channel.Open", &channel::OpenOk::default()).await;
+    live(&channel, &mut broker).await;
+    assert!(matches!(consumer.next().await, Some(Err(Error::TooLong(_)))));
+    let mut left_out = vec![];
+    loop {
+        match events.next().await.unwrap() {
+            Event::NotRestored { what, .. } => left_out.push(what),
+            Event::Recovered => break,
+            _ => {}
+        }
+    }
+    assert_eq!(left_out, ["queue 'a'", "consumer 'long' of queue 'b'"]);
+}
+
+/// A broker that is just starting may not know its users yet.
+#[tokio::test]
+async fn a_login_that_is_refused_while_the_connection_is_lost_is_tried_again() {
+    let (listener, channel, broker) = connected(10, 4096).await;
+    let mut events = channel.connection().events();
+    broker.hang_up();
+    let mut broker = accept(&listener).await;
+    broker.read_header().await;
+    broker.start("PLAIN").await;
+    broker.expect("connection.StartOk").await;
+    broker.send(0, &closed(403)).await;
+    broker.expect("connection.CloseOk").await;
+    let mut broker = back(&listener).await;
+    live(&channel, &mut broker).await;
+    let mut told = vec![];
+    while !matches!(told.last(), Some(Event::Recovered)) {
+        told.push(events.next().await.unwrap());
+    }
+    let refused = |event: &Event| matches!(event, Event::AttemptFailed { error: Error::Auth(_), .. });
+    assert!(told.iter().any(refused), "{told:?}");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leveret_spec::method::MethodFrame;
 use leveret_spec::{ReplyCode, ShortStr, channel};
 
-use super::restore::{Restorer, Suspect, is_of_channel, name_of};
+use super::restore::{Restorer, Suspect, does_not_fit, is_of_channel, name_of};
 use crate::channel::{ChannelCore, Reply};
 use crate::error::Result;
 use crate::events::Event;
@@ -86,7 +86,7 @@ impl Restorer<'_> {
     /// Reports what the broker has refused.
     fn note(&self, what: impl ToString, done: Result<Reply>) -> Result<()> {
         match done {
-            Err(error) if is_of_channel(&error) => {
+            Err(error) if is_of_channel(&error) || does_not_fit(&error) => {
                 self.report(what, &error);
                 Ok(())
             }
@@ -105,10 +105,14 @@ impl Restorer<'_> {
                 core
             }
         };
-        let started = core.restoring_call(self.shared, method)?;
-        let reply = self.answer(started).await?;
-        *line = Some(core);
-        Ok(reply)
+        let asked = match core.restoring_call(self.shared, method) {
+            Ok(started) => self.answer(started).await,
+            Err(error) => Err(error),
+        };
+        if !matches!(&asked, Err(error) if !does_not_fit(error)) {
+            *line = Some(core);
+        }
+        asked
     }
 
     async fn close(&self, core: &ChannelCore) -> Result<()> {

@@ -28,7 +28,7 @@ async fn broken_again(way: Way, bytes: std::ops::Range<u64>) {
     }
     let mut consumer = soon(channel.consume(Consume::new(&queue))).await.unwrap();
     let (mut failed, mut whole) = (0, 0);
-    for at in bytes.step_by(3) {
+    for at in bytes.step_by(5) {
         let mut events = channel.connection().events();
         chaos.harm(Harm { cut_after: Some((way, at)), ..Harm::default() });
         chaos.cut();
