@@ -7,7 +7,11 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// The default of `Recovery::delay_max`.
 const DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// When a connection that was lost is tried again: after a short delay, which doubles with each round of failures.
+/// When a connection that was lost is tried again: after a short delay, which doubles with each round of failures. A round
+/// tries each host once. That `Connection::open` does not get through is for the program to handle.
+///
+/// Everything that was declared over the connection and not deleted since is declared again. Queues and exchanges that
+/// end without this program's doing, as with `x-expires`, should be deleted, or they come back.
 ///
 /// ```no_run
 /// # async fn example() -> leveret_client::Result<()> {
@@ -52,7 +56,8 @@ impl Recovery {
         self
     }
 
-    /// Ends the connection with the last attempt's error when it has been lost for so long.
+    /// Ends the connection with the last attempt's error when it has been lost for so long. An attempt that is under way
+    /// then is finished first.
     pub fn give_up_after(mut self, patience: Duration) -> Self {
         self.give_up_after = Some(patience);
         self
