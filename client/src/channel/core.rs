@@ -2,20 +2,18 @@
 //! channel is open. Its lock is taken before the outbox's, so what is recorded here and what is on the wire agree.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use leveret_spec::frame;
+use leveret_spec::channel;
 use leveret_spec::method::{MethodFrame, Row};
-use leveret_spec::{ShortStr, basic, channel};
 use tokio::sync::oneshot;
 
 use super::reply::Reply;
-use super::settlement::Settlement;
 use crate::confirm::{Confirms, Returned};
 use crate::connection::Shared;
 use crate::consumer::Subscription;
-use crate::error::{Error, Result, Scope};
+use crate::error::{Error, Result};
 use crate::lock::locked;
 use crate::mailbox::Mailbox;
 use crate::rpc::Calls;
@@ -138,129 +136,6 @@ impl ChannelCore {
         shared.append_method(self.id, method)?;
         state.waiting.push_back(Waiting { row: M::ROW, answer, change: None });
         Ok(receiver)
-    }
-
-    /// Asks the broker to end a consumer, if it runs and was not asked before; nothing is waited for. The answer takes
-    /// the consumer off the channel; until then late deliveries must find it.
-    pub(crate) fn start_cancel(&self, shared: &Shared, subscription: &Arc<Subscription>) {
-        let mut state = self.state();
-        let running = state.consumers.get(&subscription.tag).is_some_and(|s| Arc::ptr_eq(s, subscription));
-        if !running || state.end.is_some() || subscription.given_up.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        if !subscription.is_asked_for() {
-            state.consumers.remove(&subscription.tag);
-            drop(state);
-            return subscription.leave_queue(shared);
-        }
-        let cancel = basic::Cancel { consumer_tag: ShortStr::cut(&subscription.tag), no_wait: false };
-        // If the connection is closed, so is the consumer.
-        let _ = self.start_call_in(&mut state, shared, &cancel);
-    }
-
-    /// Asks the broker to end a consumer and registers for the answer. The inner `None` if there is nothing to ask: the
-    /// consumer is over, or was on a connection that is lost; the outer one while one has to wait.
-    pub(crate) fn try_cancel(&self, shared: &Shared, tag: &str) -> Result<Option<Option<Answer>>> {
-        let mut state = self.state();
-        let Some(subscription) = state.consumers.get(tag).cloned() else { return Ok(Some(None)) };
-        state.check_open()?;
-        match state.phase {
-            Phase::Live => {
-                let cancel = basic::Cancel { consumer_tag: ShortStr::cut(tag), no_wait: false };
-                let started = self.start_call_in(&mut state, shared, &cancel)?;
-                subscription.given_up.store(true, Ordering::Relaxed);
-                Ok(Some(Some(started)))
-            }
-            Phase::Restoring => Ok(None),
-            Phase::Down => {
-                state.consumers.remove(tag);
-                drop(state);
-                subscription.mailbox.finish(None);
-                subscription.leave_queue(shared);
-                Ok(Some(None))
-            }
-        }
-    }
-
-    /// Begins to close the channel, if it is open. `None` if the broker need not be asked, so that it is closed.
-    pub(crate) fn start_close(&self, shared: &Shared) -> Result<Option<Answer>> {
-        let mut state = self.state();
-        state.check_open()?;
-        if state.phase == Phase::Down {
-            drop(state);
-            self.close(shared, &Error::closed_here(Scope::Channel));
-            shared.remove_channel(self);
-            return Ok(None);
-        }
-        let close = channel::Close { reply_code: 200, reply_text: ShortStr::cut("closed"), class_id: 0, method_id: 0 };
-        let receiver = self.start_call_in(&mut state, shared, &close)?;
-        state.end = Some(Error::closed_here(Scope::Channel));
-        state.closing = true;
-        Ok(Some(receiver))
-    }
-
-    /// Notes a delivery before anybody gets it.
-    pub(crate) fn note_delivered(&self, tag: u64) {
-        self.delivered_up_to.fetch_max(tag, Ordering::Relaxed);
-    }
-
-    /// Sends a settlement of a delivery, or of all up to it, unless the outbox is full. Deliveries of a connection that
-    /// is lost are back in their queues: nothing is left to settle.
-    pub(crate) fn try_settle(&self, shared: &Shared, tag: u64, settlement: Settlement) -> Result<Option<()>> {
-        let mut state = self.state();
-        state.check_open()?;
-        let base = self.tag_base();
-        let stale = if tag == 0 { state.phase == Phase::Down } else { tag <= base };
-        if stale {
-            return Ok(Some(()));
-        }
-        if state.phase != Phase::Live {
-            return Ok(None);
-        }
-        shared.append(|outbox| {
-            if outbox.is_full() {
-                return Ok(None);
-            }
-            settlement.encode(&mut outbox.bytes, self.id, tag.saturating_sub(base));
-            match tag {
-                _ if !settlement.is_multiple() => {}
-                0 => self.mark_all_settled(&mut state),
-                tag => state.settled_up_to = state.settled_up_to.max(tag),
-            }
-            Ok(Some(()))
-        })
-    }
-
-    /// What was delivered so far is settled.
-    pub(super) fn mark_all_settled(&self, state: &mut ChannelState) {
-        state.settled_up_to = state.settled_up_to.max(self.delivered_up_to.load(Ordering::Relaxed));
-    }
-
-    /// Gives deliveries back that nobody will read. A closed channel has given them back already, and settling one a
-    /// second time would make the broker close the channel.
-    pub(crate) fn requeue(&self, shared: &Shared, tags: impl Iterator<Item = u64>) {
-        let state = self.state();
-        // What comes before the answer to basic.recover was sent before the broker recovered it.
-        if state.end.is_some() || state.waiting.iter().any(|waiting| waiting.row == basic::Recover::ROW) {
-            return;
-        }
-        let base = self.tag_base();
-        let tags = tags.filter(|&tag| tag > state.settled_up_to).map(|tag| tag.saturating_sub(base));
-        let nack = |delivery_tag| basic::Nack { delivery_tag, multiple: false, requeue: true };
-        // The connection may be closed, which requeues them too.
-        let _ = shared.append(|outbox| {
-            tags.for_each(|tag| frame::put_method(&mut outbox.bytes, self.id, &nack(tag)));
-            Ok(())
-        });
-    }
-
-    /// Ends the channel and its consumers, and what depends on these.
-    pub(crate) fn close(&self, shared: &Shared, error: &Error) {
-        let consumers: Vec<_> = self.state().consumers.values().cloned().collect();
-        self.end(error);
-        for subscription in consumers {
-            subscription.leave_queue(shared);
-        }
     }
 
     /// Ends every wait with this error.

@@ -2,6 +2,7 @@
 
 mod basic;
 mod core;
+mod ending;
 mod exchange;
 mod incoming;
 mod publish;

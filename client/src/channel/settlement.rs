@@ -1,6 +1,13 @@
-//! What becomes of deliveries.
+//! What becomes of deliveries. The program's numbers of them go on over all connections; the broker counts from 1 on each.
 
+use std::sync::atomic::Ordering;
+
+use leveret_spec::method::MethodFrame;
 use leveret_spec::{basic, frame};
+
+use super::core::{ChannelCore, ChannelState, Phase};
+use crate::connection::Shared;
+use crate::error::Result;
 
 /// One of the methods that settle deliveries, without its delivery tag.
 #[derive(Clone, Copy, Debug)]
@@ -27,5 +34,67 @@ impl Settlement {
                 frame::put_method(out, channel, &basic::Reject { delivery_tag, requeue });
             }
         }
+    }
+}
+
+impl ChannelCore {
+    /// What the program's numbers of deliveries are above the broker's.
+    pub(crate) fn tag_base(&self) -> u64 {
+        self.tag_base.load(Ordering::Relaxed)
+    }
+
+    /// Notes a delivery before anybody gets it.
+    pub(crate) fn note_delivered(&self, tag: u64) {
+        self.delivered_up_to.fetch_max(tag, Ordering::Relaxed);
+    }
+
+    /// Sends a settlement of a delivery, or of all up to it, unless the outbox is full. Deliveries of a connection that
+    /// is lost are back in their queues: nothing is left to settle.
+    pub(crate) fn try_settle(&self, shared: &Shared, tag: u64, settlement: Settlement) -> Result<Option<()>> {
+        let mut state = self.state();
+        state.check_open()?;
+        let base = self.tag_base();
+        let stale = if tag == 0 { state.phase == Phase::Down } else { tag <= base };
+        if stale {
+            return Ok(Some(()));
+        }
+        if state.phase != Phase::Live {
+            return Ok(None);
+        }
+        shared.append(|outbox| {
+            if outbox.is_full() {
+                return Ok(None);
+            }
+            settlement.encode(&mut outbox.bytes, self.id, tag.saturating_sub(base));
+            match tag {
+                _ if !settlement.is_multiple() => {}
+                0 => self.mark_all_settled(&mut state),
+                tag => state.settled_up_to = state.settled_up_to.max(tag),
+            }
+            Ok(Some(()))
+        })
+    }
+
+    /// What was delivered so far is settled.
+    pub(super) fn mark_all_settled(&self, state: &mut ChannelState) {
+        state.settled_up_to = state.settled_up_to.max(self.delivered_up_to.load(Ordering::Relaxed));
+    }
+
+    /// Gives deliveries back that nobody will read. A closed channel has given them back already, and settling one a
+    /// second time would make the broker close the channel.
+    pub(crate) fn requeue(&self, shared: &Shared, tags: impl Iterator<Item = u64>) {
+        let state = self.state();
+        // What comes before the answer to basic.recover was sent before the broker recovered it.
+        if state.end.is_some() || state.waiting.iter().any(|waiting| waiting.row == basic::Recover::ROW) {
+            return;
+        }
+        let base = self.tag_base();
+        let tags = tags.filter(|&tag| tag > state.settled_up_to).map(|tag| tag.saturating_sub(base));
+        let nack = |delivery_tag| basic::Nack { delivery_tag, multiple: false, requeue: true };
+        // The connection may be closed, which requeues them too.
+        let _ = shared.append(|outbox| {
+            tags.for_each(|tag| frame::put_method(&mut outbox.bytes, self.id, &nack(tag)));
+            Ok(())
+        });
     }
 }

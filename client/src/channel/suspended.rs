@@ -27,11 +27,6 @@ pub(crate) struct Former {
 }
 
 impl ChannelCore {
-    /// What the program's numbers of deliveries are above the broker's.
-    pub(crate) fn tag_base(&self) -> u64 {
-        self.tag_base.load(Ordering::Relaxed)
-    }
-
     /// True if the broker may send something for it.
     pub(crate) fn is_on_the_wire(&self) -> bool {
         self.state().phase != Phase::Down
