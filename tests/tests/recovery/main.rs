@@ -10,6 +10,7 @@
 
 mod calls;
 mod consuming;
+mod crowd;
 mod hosts;
 mod publishing;
 mod setup;
