@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
@@ -15,6 +15,7 @@ use crate::channel::Channel;
 use crate::connection::Shared;
 use crate::delivery::{Delivered, Delivery, Origin};
 use crate::error::Result;
+use crate::lock::locked;
 use crate::mailbox::Mailbox;
 
 /// The I/O task's side of a consumer.
@@ -31,8 +32,8 @@ pub(crate) struct Subscription {
     pub(crate) given_up: AtomicBool,
     /// basic.consume is on its way, or was, over the connection that there is now.
     asked_for: AtomicBool,
-    /// The queue, known since the broker has agreed: so it will be started again.
-    queue: OnceLock<Box<str>>,
+    /// The queue's name on the last connection, known since the broker has agreed: so it will be started again.
+    queue: Mutex<Option<Box<str>>>,
     /// The queue was told that it has lost this consumer.
     left: AtomicBool,
 }
@@ -64,7 +65,7 @@ impl Subscription {
             mailbox: Mailbox::new(),
             given_up: AtomicBool::new(false),
             asked_for: AtomicBool::new(false),
-            queue: OnceLock::new(),
+            queue: Mutex::default(),
             left: AtomicBool::new(false),
         }
     }
@@ -93,24 +94,31 @@ impl Subscription {
 
     /// The broker has agreed. `last_queue` is what an empty name means.
     pub(crate) fn start(&self, shared: &Shared, last_queue: &str) {
-        if self.queue.get().is_some() {
-            return;
+        let mut queue = locked(&self.queue);
+        if queue.is_none() {
+            let name = if self.source.queue.is_empty() { last_queue } else { &self.source.queue };
+            *queue = Some(name.into());
+            shared.topology().consumer_started(name);
         }
-        let queue = if self.source.queue.is_empty() { last_queue } else { &self.source.queue };
-        shared.topology().consumer_started(self.queue.get_or_init(|| queue.into()));
     }
 
-    /// The queue, by the name that it had when the consumer began.
-    pub(crate) fn queue(&self) -> &str {
-        self.queue.get().unwrap_or(&self.source.queue)
+    /// The queue, by a name that it has had.
+    pub(crate) fn queue(&self) -> Box<str> {
+        locked(&self.queue).as_ref().unwrap_or(&self.source.queue).clone()
+    }
+
+    /// The queue has this name now.
+    pub(crate) fn follow_queue(&self, name: &str) {
+        *locked(&self.queue) = Some(name.into());
     }
 
     /// The consumer is over.
     pub(crate) fn leave_queue(&self, shared: &Shared) {
-        if let Some(queue) = self.queue.get()
+        let queue = locked(&self.queue).clone();
+        if let Some(queue) = queue
             && !self.left.swap(true, Ordering::Relaxed)
         {
-            shared.topology().consumer_ended(queue);
+            shared.topology().consumer_ended(&queue);
         }
     }
 
@@ -121,7 +129,7 @@ impl Subscription {
         if !self.no_ack {
             self.mailbox.clear();
         }
-        let goes_on = self.queue.get().is_some() && !self.given_up.load(Ordering::Relaxed);
+        let goes_on = locked(&self.queue).is_some() && !self.given_up.load(Ordering::Relaxed);
         if !goes_on {
             self.mailbox.finish(None);
         }

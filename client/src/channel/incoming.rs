@@ -114,7 +114,7 @@ impl ChannelCore {
         if let Some(subscription) = state.consumers.remove(consumer_tag) {
             let consumer_tag = consumer_tag.to_owned();
             subscription.mailbox.finish(Some(Error::Cancelled { consumer_tag }));
-            shared.topology().forget_queue(subscription.queue());
+            shared.topology().forget_queue(&subscription.queue());
         }
         if cancel.no_wait || state.end.is_some() {
             return Ok(());

@@ -73,6 +73,8 @@ impl ChannelCore {
         }
         let opened = self.start_call_in(&mut state, shared, &channel::Open { reserved: ShortStr::default() })?;
         state.phase = Phase::Restoring;
+        let last_queue = shared.topology().current(&state.last_queue.name).into_owned();
+        state.last_queue.name = last_queue.into();
         let mut consumers: Vec<_> = state.consumers.values().cloned().collect();
         consumers.sort_by_key(|subscription| subscription.number);
         let former = Former { prefetch: state.prefetch, confirms: state.confirms.is_some(), consumers };
@@ -93,7 +95,8 @@ impl ChannelCore {
         if !state.consumers.get(&consumer.tag).is_some_and(|held| Arc::ptr_eq(held, consumer)) {
             return Ok(None);
         }
-        let queue = shared.topology().current(consumer.queue()).into_owned();
+        let queue = shared.topology().current(&consumer.queue()).into_owned();
+        consumer.follow_queue(&queue);
         let started = self.start_call_in(&mut state, shared, &consumer.method(&queue)?)?;
         consumer.mark_asked_for();
         Ok(Some(started))

@@ -292,3 +292,42 @@ async fn a_login_that_is_refused_while_the_connection_is_lost_is_tried_again() {
     let refused = |event: &Event| matches!(event, Event::AttemptFailed { error: Error::Auth(_), .. });
     assert!(told.iter().any(refused), "{told:?}");
 }
+
+/// However often that is, and whichever of its names the consumer knows the queue by.
+#[tokio::test]
+async fn a_consumer_follows_its_queue_from_name_to_name() {
+    let (listener, channel, mut broker) = connected(10, 4096).await;
+    let name = |number: usize| format!("amq.gen-{number}");
+    let declared = async |broker: &mut Scripted, number| {
+        let queue = name(number);
+        let ok = queue::DeclareOk { queue: ShortStr::cut(&queue), message_count: 0, consumer_count: 0 };
+        let got = broker.answer("queue.Declare", &ok).await;
+        let Method::Queue(queue::Method::Declare(declare)) = got.method() else { panic!() };
+        assert_eq!(declare.queue.as_str(), "");
+    };
+    let declare = channel.queue_declare(QueueDeclare::new("").exclusive());
+    let (first, ()) = tokio::join!(declare, declared(&mut broker, 0));
+    assert_eq!(first.unwrap().name, name(0));
+    let mut consumer = None;
+    for number in 1..40 {
+        broker.hang_up();
+        broker = back(&listener).await;
+        declared(&mut broker, number).await;
+        broker.answer("channel.Close", &channel::CloseOk {}).await;
+        broker.answer("channel.Open", &channel::OpenOk::default()).await;
+        if number == 2 {
+            live(&channel, &mut broker).await;
+            let former = name(1);
+            let consume = channel.consume(Consume::new(&former).tag("t"));
+            let ok = basic::ConsumeOk { consumer_tag: ShortStr::cut("t") };
+            consumer = Some(answered(consume, &mut broker, ("basic.Consume", &ok)).await);
+        } else if number > 2 {
+            let got = broker.answer("basic.Consume", &basic::ConsumeOk { consumer_tag: ShortStr::cut("t") }).await;
+            let Method::Basic(basic::Method::Consume(consume)) = got.method() else { panic!() };
+            assert_eq!(consume.queue.as_str(), name(number));
+        }
+    }
+    broker.put_delivery(1, b"there");
+    broker.flush().await;
+    assert_eq!(consumer.unwrap().next().await.unwrap().unwrap().body(), b"there");
+}
