@@ -27,8 +27,9 @@ use crate::publish::Publish;
 /// ```
 ///
 /// `Ok` means that the broker has taken responsibility. The errors are `Nacked` if it refused the message, `Returned` if
-/// a mandatory one reached no queue, `TooLong` for what does not fit, and what closed the channel or connection: whether
-/// the message arrived is not known then. The same holds if the future is dropped before it is done.
+/// a mandatory one reached no queue, `TooLong` for what does not fit, `Unconfirmed` if the connection was lost meanwhile, and
+/// what closed the channel or connection: whether the message arrived is not known then. The same holds if the future is
+/// dropped before it is done.
 #[must_use = "a message does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct Publishing<'a> {

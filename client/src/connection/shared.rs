@@ -2,6 +2,7 @@
 //!
 //! Order of locks: a channel's state, then the outbox or the topology. The list of channels is locked alone.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -162,9 +163,14 @@ impl Shared {
     /// What was running has failed. Whoever waits learns of it; the channels are kept if the connection is to come back.
     pub(super) fn fail(&self, error: &Error) {
         let Some(before) = self.begin_to_lose(error) else { return self.end(error) };
+        // What ends an attempt need not end the calls of channels that were restored already.
+        let told = match error {
+            error if error.is_retryable() => error.clone(),
+            error => io::Error::new(io::ErrorKind::ConnectionAborted, error.to_string()).into(),
+        };
         let channels = locked(&self.channels).lose();
         for core in channels {
-            if !core.suspend(self, error) {
+            if !core.suspend(self, &told) {
                 self.remove_channel(&core);
             }
         }
