@@ -190,7 +190,7 @@ impl Consumer {
 
     /// True if it came over a connection that is lost, so that it comes again.
     fn is_stale(&self, delivered: &Delivered) -> bool {
-        delivered.tag <= self.origin.channel.core().tag_base() && !self.origin.no_ack
+        !self.origin.no_ack && delivered.tag <= self.origin.channel.core().tag_base()
     }
 
     /// Asks the broker to send no more, and waits for its answer. What it had sent before can still be read.
