@@ -98,11 +98,14 @@ impl ChannelCore {
     fn handle_confirm(&self, shared: &Shared, tag: u64, multiple: bool, acked: bool) {
         let mut state = self.state();
         let Some(confirms) = &mut state.confirms else { return };
-        let was_full = confirms.unanswered() >= shared.limits.unconfirmed_max;
+        // Who waits for room gets half of it at once: a wake-up for each confirm would cost more than the message.
+        let half = shared.limits.unconfirmed_max / 2;
+        let was_above = confirms.unanswered() > half;
         confirms.settle(tag, multiple, acked);
+        let has_room = was_above && confirms.unanswered() <= half;
         let all_done = confirms.unanswered() == 0;
         drop(state);
-        if was_full || all_done {
+        if has_room || all_done {
             shared.room.notify_waiters();
         }
     }
