@@ -29,6 +29,9 @@ const VERSION: u64 = 1;
 /// Memory for pages of the file, in bytes: it is read once and then written in small pieces.
 const CACHE_BYTES: usize = 4 << 20;
 
+/// What a new file is given of the disk, in bytes: somewhat more than an empty database takes.
+const SET_ASIDE_BYTES: u64 = 2 << 20;
+
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const CATALOG: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("catalog");
 
@@ -60,7 +63,15 @@ pub(super) fn backend(directory: &Path) -> Result<FileBackend, OpenError> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
     sync_names(directory);
+    set_aside(&file);
     FileBackend::new(file).map_err(|error| OpenError::of(error, &path))
+}
+
+/// Has the disk keep what the file will need, holes in it among that: a broker must start on a disk that is full, and opening the
+/// database writes. Where that cannot be asked for, or there is no room, it is left to the writes.
+fn set_aside(file: &File) {
+    let bytes = file.metadata().map_or(0, |file| file.len()).max(SET_ASIDE_BYTES);
+    let _ = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes);
 }
 
 /// The names of the file and of its directory have to stay as well. Where that cannot be asked for, they were there before.

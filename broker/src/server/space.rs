@@ -13,6 +13,9 @@ use crate::store::{MessageStore, Store, Ticket};
 
 /// How often it is looked at while something is written or it is too little.
 const LOOK: Duration = Duration::from_millis(100);
+/// The same where there is so little room that it may be gone by then.
+const LOOK_CLOSELY: Duration = Duration::from_millis(10);
+const LITTLE_BYTES: u64 = 1 << 30;
 
 /// The limit in bytes.
 pub(super) fn limit(configured: DiskFreeLimit) -> u64 {
@@ -38,7 +41,7 @@ pub(super) async fn watch(node: Arc<Node>, store: Arc<Store>, directory: &Path) 
             tokio::time::sleep(LOOK).await;
         }
         poll_fn(|cx| {
-            if store.durable() > written || store.failed().is_some() {
+            if store.durable() > written || store.failed().is_some() || store.trouble().is_some() {
                 return Poll::Ready(());
             }
             store.wake_when_durable(Ticket::after(written), cx.waker());
@@ -49,6 +52,7 @@ pub(super) async fn watch(node: Arc<Node>, store: Arc<Store>, directory: &Path) 
             // Nothing is written any more.
             std::future::pending::<()>().await;
         }
-        tokio::time::sleep(LOOK).await;
+        let is_little = node.alarms.disk_free() < LITTLE_BYTES;
+        tokio::time::sleep(if is_little { LOOK_CLOSELY } else { LOOK }).await;
     }
 }

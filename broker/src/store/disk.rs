@@ -44,6 +44,9 @@ pub(crate) trait Disk: Send + Sync {
     /// The bytes that files may still take, as far as anybody can tell.
     fn room(&self) -> u64;
 
+    /// The bytes that it has in all, as far as anybody can tell.
+    fn size(&self) -> u64;
+
     /// After it, what was done to names stays.
     fn sync_dir(&self) -> io::Result<()>;
 }

@@ -205,6 +205,12 @@ impl Inbox {
         ready.into_iter().for_each(Waker::wake);
     }
 
+    /// Wakes who waits although nothing more stays, so that they look at what else there is. They still wait.
+    pub(super) fn wake(&self) {
+        let waiting: Vec<Waker> = self.waiting.lock().iter().map(|(_, waker)| waker.clone()).collect();
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
     /// Nothing will become durable any more.
     pub(super) fn fail(&self, why: String) {
         let mut state = self.state.lock();

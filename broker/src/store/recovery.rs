@@ -22,6 +22,15 @@ use super::{Damage, OpenError, Options, QueueId};
 /// The first segment of a store without spares is short, so that nobody waits for it, in bytes.
 const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
 
+/// A disk that has less than so many segments of the usual length gets shorter ones: two are set aside, and must leave room
+/// for messages.
+const SEGMENTS_MIN: u64 = 16;
+/// But not shorter than this, in bytes: publishers must hear that no more can be set aside before what there is is full, or acks,
+/// which make room, find none.
+const SEGMENT_BYTES_MIN: u64 = 4 << 20;
+/// The shortest first segment that a disk may have room for, in bytes.
+const LEAST_SEGMENT_BYTES: u64 = 64 << 10;
+
 /// What was found, beside the messages.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -79,10 +88,11 @@ fn settle(
             segment.is_sealed = true;
         }
     }
-    let spares = Spares::new(Arc::clone(&disk), options.segment_bytes);
+    let fair = (disk.size() / SEGMENTS_MIN).max(SEGMENT_BYTES_MIN) / PAGE as u64 * PAGE as u64;
+    let spares = Spares::new(Arc::clone(&disk), options.segment_bytes.min(fair));
     for name in names {
         if let Some(number) = spares::spare_number(name) {
-            match disk.open(name)?.bytes()? == options.segment_bytes {
+            match disk.open(name)?.bytes()? == spares.segment_bytes() {
                 true => spares.found(number),
                 false => disk.remove(name)?,
             }
@@ -96,7 +106,7 @@ fn settle(
     let name = spares::segment_name(number);
     match spares.take() {
         Some(spare) => disk.rename(&spare, &name)?,
-        None => spares::make(&*disk, &name, options.segment_bytes.min(FIRST_SEGMENT_BYTES), &mut |_| Ok(()))?,
+        None => make_first(&*disk, &name, spares.segment_bytes().min(FIRST_SEGMENT_BYTES))?,
     }
     if !sabotage.has(Defect::NoDirSyncAtOpen) {
         disk.sync_dir()?;
@@ -107,6 +117,16 @@ fn settle(
     reader.ledger.stays(number, 0);
     let (ledger, lsn) = (Arc::new(Mutex::new(reader.ledger)), reader.lsn + 1);
     Ok(Writer::new((disk, Arc::new(spares)), ledger, (uuid, lsn), current))
+}
+
+/// Makes the first segment, shorter if the disk is nearly full: what is on it must come out before anything else goes in.
+fn make_first(disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
+    match spares::make(disk, name, bytes, &mut |_| Ok(())) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull && bytes / 2 >= LEAST_SEGMENT_BYTES => {
+            make_first(disk, name, bytes / 2 / PAGE as u64 * PAGE as u64)
+        }
+        made => made,
+    }
 }
 
 /// Writes once more what was written last, the seal or the block that has none behind it yet, and then that seal.

@@ -14,9 +14,12 @@ use super::format::UNFINISHED;
 const STEP_BYTES: usize = 512 << 10;
 /// More than this many are removed.
 const KEPT_MAX: usize = 4;
-/// A spare is made while the disk has room for it and as much again, as a part of it: others write there too, the catalog
-/// among them, and must not find the disk full because of room that nobody needs yet.
-const LEFT_FREE: u64 = 8;
+/// A spare is made while the disk has room for it and so much more, in bytes, unless segments are shorter than that: others
+/// write there too, the catalog among them, and must not find the disk full because of room that nobody needs yet.
+const LEFT_FREE: u64 = 8 << 20;
+/// Where there is no room for a spare of the usual length, one of at least this is made for what cannot wait, in bytes: acks,
+/// which make room.
+const SHORT_BYTES: u64 = 1 << 20;
 
 /// The name of a segment.
 pub(super) fn segment_name(number: u32) -> String {
@@ -55,8 +58,12 @@ struct State {
     is_late: bool,
     /// None is needed any more.
     is_over: bool,
+    /// One of another length, for the very next segment.
+    fitting: Option<String>,
     /// Why the last one could not be made.
     trouble: Option<String>,
+    /// There is no room at all for the next segment.
+    is_stuck: bool,
 }
 
 impl Spares {
@@ -88,7 +95,7 @@ impl Spares {
     /// Why there are too few, if one could not be made.
     pub(super) fn trouble(&self) -> Option<String> {
         let state = self.state.lock();
-        state.trouble.clone().filter(|_| state.ready.len() < state.wanted)
+        state.trouble.clone().filter(|_| state.is_stuck || state.ready.len() < state.wanted)
     }
 
     /// What they have room for, in bytes.
@@ -128,7 +135,7 @@ impl Spares {
 
     fn make_one(&self, after_step: &mut dyn FnMut(&dyn DiskFile) -> io::Result<()>) -> io::Result<()> {
         let number = self.next();
-        let made = match self.disk.room() < self.segment_bytes + self.segment_bytes / LEFT_FREE {
+        let made = match self.disk.room() < self.segment_bytes + self.segment_bytes.min(LEFT_FREE) {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => make(&*self.disk, &spare_name(number), self.segment_bytes, after_step),
         };
@@ -146,6 +153,45 @@ impl Spares {
         self.state.lock().is_over = true;
     }
 
+    /// Sees to a segment of at least so many bytes, with which `take` cannot fail.
+    ///
+    /// # Errors
+    /// `StorageFull`, with which nothing has changed: there may be room later.
+    pub(super) fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let made = match self.has_one_of(bytes) {
+            Ok(true) => Ok(None),
+            Ok(false) => self.make_fitting(bytes).map(Some),
+            Err(error) => Err(error),
+        };
+        let mut state = self.state.lock();
+        state.is_stuck = made.is_err();
+        match made {
+            Ok(fitting) => state.fitting = fitting,
+            Err(error) => {
+                state.trouble = Some(error.to_string());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// True if one of the usual length is long enough, and there is one or can be.
+    fn has_one_of(&self, bytes: u64) -> io::Result<bool> {
+        if bytes > self.segment_bytes || !self.is_empty() {
+            return Ok(bytes <= self.segment_bytes);
+        }
+        match self.prepare() {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(false),
+            made => made.map(|()| true),
+        }
+    }
+
+    fn make_fitting(&self, bytes: u64) -> io::Result<String> {
+        let name = spare_name(self.next());
+        make(&*self.disk, &name, bytes.max(SHORT_BYTES.min(self.segment_bytes)), &mut |_| Ok(()))?;
+        Ok(name)
+    }
+
     fn next(&self) -> u32 {
         let mut state = self.state.lock();
         state.next += 1;
@@ -153,7 +199,8 @@ impl Spares {
     }
 
     pub(super) fn take(&self) -> Option<String> {
-        self.state.lock().ready.pop()
+        let mut state = self.state.lock();
+        state.fitting.take().or_else(|| state.ready.pop())
     }
 
     /// Makes a spare of a segment that is dead, or removes it. Its new name stays after the next `sync_dir`.

@@ -25,6 +25,9 @@ use super::{MessageStore, OpenError, Options, QueueId, Recovered, Seqs};
 /// After a segment could not be made ready, it is tried again so much later.
 const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// While the disk has no room for what waits, it is tried again so much later.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// A block of more than this is written by the writer's thread, in bytes.
 const HERE_BYTES_MAX: usize = SMALL_BYTES_MAX;
 /// Nor is any written elsewhere while the disk takes longer than this for a small one: who hands in has others to serve.
@@ -293,11 +296,26 @@ impl Desk {
     fn work(&mut self, inbox: &Inbox, helper: &Helper) -> io::Result<()> {
         // What comes after these orders may be left behind by them, and nothing else.
         let orders = inbox.take_orders();
+        let was_stuck = self.writer.is_stuck;
         self.write(inbox, helper)?;
-        self.writer.collect()?;
+        if !self.writer.is_stuck {
+            self.writer.collect()?;
+        }
         if orders.seal {
             self.writer.switch(0)?;
-            inbox.has_sealed();
+            match self.writer.is_stuck {
+                true => inbox.order(Orders { seal: true, ..Orders::default() }),
+                false => inbox.has_sealed(),
+            }
+        }
+        if self.writer.is_stuck {
+            if orders.stop {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            if !was_stuck {
+                // Who watches the disk raises the alarm.
+                inbox.wake();
+            }
         }
         if orders.stop && self.batches.is_empty() && self.writer.moves.is_empty() {
             self.has_ended = true;
@@ -329,10 +347,14 @@ fn write(desk: &Mutex<Desk>, inbox: &Inbox, helper: &Helper) {
             return;
         }
         let is_work = inbox.wait(is_idle);
-        let mut desk = desk.lock();
-        if !desk.has_ended {
-            let outcome = if is_work { desk.work(inbox, helper) } else { desk.writer.collect() };
-            desk.fail_if(outcome, inbox);
+        let mut at_desk = desk.lock();
+        if !at_desk.has_ended {
+            let outcome = if is_work { at_desk.work(inbox, helper) } else { at_desk.writer.collect() };
+            at_desk.fail_if(outcome, inbox);
+        }
+        if at_desk.writer.is_stuck && !at_desk.has_ended {
+            drop(at_desk);
+            thread::sleep(WRITE_AGAIN_AFTER);
         }
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Writer {
     pub(super) moves: Batch,
     /// So many segments behind the current one are left alone.
     pub(super) young: u32,
+    /// The disk has no room for the next segment: nothing is written until it has.
+    pub(super) is_stuck: bool,
     pub(super) sabotage: Sabotage,
     buffer: Vec<u8>,
 }
@@ -82,6 +84,7 @@ impl Writer {
             evacuation: None,
             moves: Batch::new(),
             young: YOUNG,
+            is_stuck: false,
             sabotage,
             buffer: vec![],
         }
@@ -105,12 +108,13 @@ impl Writer {
     }
 
     /// Writes one block of as many batches as it takes, from the front. When it returns, these batches stay; it says how many
-    /// they are. What can go after it is for `collect`, once those who wait have heard.
+    /// they are. None are when the disk has no room for another segment: then it `is_stuck` until a later call finds some. What
+    /// can go after a block is for `collect`, once those who wait have heard.
     ///
     /// # Errors
     /// The disk's. What it may have kept of the block is unknown, and the writer must not be used any more.
     pub(super) fn write(&mut self, batches: &mut VecDeque<Batch>) -> io::Result<usize> {
-        let taken = self.gather(batches)?;
+        let Some(taken) = self.gather(batches)? else { return Ok(0) };
         let done = batches.drain(..taken);
         let records = self.moves.records + done.map(|batch| batch.records).sum::<u32>();
         self.moves = Batch::new();
@@ -120,22 +124,28 @@ impl Writer {
         Ok(taken)
     }
 
-    /// `write`, then `collect`.
+    /// `write`, then `collect`, unless what has been moved is still to be written.
     #[cfg(test)]
     pub(super) fn commit(&mut self, batches: &mut VecDeque<Batch>) -> io::Result<usize> {
         let taken = self.write(batches)?;
-        self.collect()?;
+        if !self.is_stuck {
+            self.collect()?;
+        }
         Ok(taken)
     }
 
-    /// Has the records of the next block in the buffer, and room for it; how many batches are in it.
-    fn gather(&mut self, batches: &VecDeque<Batch>) -> io::Result<usize> {
+    /// Has the records of the next block in the buffer, and room for it; how many batches are in it, none if there is no room.
+    fn gather(&mut self, batches: &VecDeque<Batch>) -> io::Result<Option<usize>> {
+        self.is_stuck = false;
         let first = match self.moves.is_empty() {
             true => batches.iter().map(Batch::bytes).find(|bytes| *bytes > 0).unwrap_or(0),
             false => self.moves.bytes(),
         };
         if first > 0 && block::padded(HEADER + first) > self.current.room() {
             self.switch(block::padded(HEADER + first) as u64)?;
+            if self.is_stuck {
+                return Ok(None);
+            }
         }
         let max = self.current.room().min(GROUP_BYTES_MAX);
         self.buffer.clear();
@@ -149,7 +159,7 @@ impl Writer {
             self.buffer.extend_from_slice(&batch.bytes);
             taken += 1;
         }
-        Ok(taken)
+        Ok(Some(taken))
     }
 
     fn write_block(&mut self, records: u32) -> io::Result<()> {
@@ -253,12 +263,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Leaves the current segment for one that takes a block of that length.
+    /// Leaves the current segment for one that takes a block of that length, unless there is no room: that is no failure, since
+    /// all that was written stays and all that waits can wait.
     pub(super) fn switch(&mut self, block_bytes: u64) -> io::Result<()> {
+        self.is_stuck = match self.spares.reserve(block_bytes + RESERVED) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => true,
+            reserved => reserved.map(|()| false)?,
+        };
+        if self.is_stuck {
+            return Ok(());
+        }
         self.seal()?;
         self.spares.want(2);
         let offset = self.current.offset;
-        self.current = begin(&*self.disk, &self.spares, self.current.number + 1, block_bytes)?;
+        self.current = begin(&*self.disk, &self.spares, self.current.number + 1)?;
         if self.sabotage.has(Defect::OffsetKeptAtSwitch) {
             self.current.offset = offset.min(self.current.bytes.saturating_sub(block_bytes + RESERVED));
         }
@@ -276,18 +294,11 @@ impl Current {
     }
 }
 
-/// A segment that takes a block of that length; its name stays after the next `sync_dir`.
-fn begin(disk: &dyn Disk, spares: &Spares, number: u32, block_bytes: u64) -> io::Result<Current> {
-    let (name, needed) = (spares::segment_name(number), block_bytes + RESERVED);
-    if needed > spares.segment_bytes() {
-        spares::make(disk, &name, needed, &mut |_| Ok(()))?;
-    } else {
-        if spares.is_empty() {
-            spares.prepare()?;
-        }
-        let spare = spares.take().ok_or_else(|| io::Error::other("a spare segment is gone"))?;
-        disk.rename(&spare, &name)?;
-    }
+/// The segment that was reserved; its name stays after the next `sync_dir`.
+fn begin(disk: &dyn Disk, spares: &Spares, number: u32) -> io::Result<Current> {
+    let name = spares::segment_name(number);
+    let spare = spares.take().ok_or_else(|| io::Error::other("a spare segment is gone"))?;
+    disk.rename(&spare, &name)?;
     let file = disk.open(&name)?;
     let bytes = file.bytes()?;
     Ok(Current { number, file, bytes, offset: 0 })

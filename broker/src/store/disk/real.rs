@@ -84,6 +84,10 @@ impl Disk for RealDisk {
         rustix::fs::fstatvfs(&self.folder).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
+    fn size(&self) -> u64 {
+        rustix::fs::fstatvfs(&self.folder).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize))
+    }
+
     fn sync_dir(&self) -> io::Result<()> {
         self.folder.sync_all()
     }

@@ -119,6 +119,12 @@ impl SimulatedDisk {
         self.0.lock().room = room;
     }
 
+    /// Leaves room for so much more than there is.
+    pub(crate) fn leave(&self, bytes: u64) {
+        let mut state = self.0.lock();
+        state.room = state.used() + bytes;
+    }
+
     /// What a process leaves that ends without a word, with the power on.
     pub(crate) fn restart(&self) {
         let mut state = self.0.lock();
@@ -317,6 +323,10 @@ impl Disk for SimulatedDisk {
     fn room(&self) -> u64 {
         let state = self.0.lock();
         state.room.saturating_sub(state.used())
+    }
+
+    fn size(&self) -> u64 {
+        u64::MAX
     }
 
     fn sync_dir(&self) -> io::Result<()> {

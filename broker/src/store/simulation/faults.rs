@@ -36,12 +36,16 @@ fn refusal(disk: &SimulatedDisk) -> String {
 
 fn publish(writer: &mut Writer, seqs: std::ops::RangeInclusive<u64>) -> std::io::Result<()> {
     for seq in seqs {
-        let mut batch = Batch::new();
-        let r = Ref { queue: QUEUE, seq, expires_at_ms: u64::MAX, deliveries: 0 };
-        batch.publish(&Message::from_wire(&[seq as u8; 100]), &[r]);
-        writer.commit(&mut VecDeque::from([batch]))?;
+        writer.commit(&mut VecDeque::from([message(seq)]))?;
     }
     Ok(())
+}
+
+fn message(seq: u64) -> Batch {
+    let mut batch = Batch::new();
+    let r = Ref { queue: QUEUE, seq, expires_at_ms: u64::MAX, deliveries: 0 };
+    batch.publish(&Message::from_wire(&[seq as u8; 100]), &[r]);
+    batch
 }
 
 pub(super) fn seqs(writer: &Writer) -> Vec<u64> {
@@ -104,6 +108,56 @@ fn a_torn_end_is_cut_without_a_word() {
     // The last block's records, of a write that did not get that far.
     disk.flip("00000001.seg", 2 * PAGE + 70, 3);
     assert_eq!(seqs(&open(&disk)), [1, 2]);
+}
+
+#[test]
+fn a_disk_without_room_for_what_is_handed_in_is_waited_for() {
+    let disk = left(1);
+    let mut writer = open(&disk);
+    disk.leave(0);
+    let mut batches = VecDeque::new();
+    let mut last = 1;
+    while !writer.is_stuck {
+        assert!(batches.is_empty(), "it takes a batch or is stuck");
+        last += 1;
+        batches.push_back(message(last));
+        assert!(last < 100, "a segment takes everything");
+        writer.commit(&mut batches).unwrap();
+    }
+    assert!(batches.len() == 1 && writer.spares.trouble().is_some());
+    // Whatever happens now, nothing but that is missing.
+    disk.crash();
+    disk.limit(u64::MAX);
+    assert_eq!(seqs(&open(&disk)).len() as u64, last - 1);
+}
+
+#[test]
+fn what_waited_for_room_goes_on_when_there_is_some_be_it_little() {
+    let disk = left(1);
+    let mut writer = open(&disk);
+    disk.leave(0);
+    let mut batches = VecDeque::new();
+    for seq in 2..=40 {
+        batches.push_back(message(seq));
+        writer.commit(&mut batches).unwrap();
+    }
+    assert!(writer.is_stuck && !batches.is_empty());
+    // Too little for a spare, which others must not find the disk full of.
+    let bytes = writer.spares.segment_bytes();
+    disk.leave(bytes + bytes / 2);
+    let mut written = 0;
+    while let taken @ 1.. = writer.commit(&mut batches).unwrap() {
+        written += taken;
+    }
+    assert!(written > 0, "the room is not used");
+    disk.limit(u64::MAX);
+    while !batches.is_empty() {
+        writer.commit(&mut batches).unwrap();
+    }
+    writer.spares.prepare().unwrap();
+    assert!(!writer.is_stuck && writer.spares.trouble().is_none());
+    drop(writer);
+    assert_eq!(seqs(&open(&disk)).len(), 40);
 }
 
 #[test]
