@@ -233,9 +233,14 @@ impl Confirms {
         }
     }
 
-    /// True once after publishes have become unknown.
-    pub(crate) fn report_unknown(&mut self) -> bool {
-        let reported = std::mem::replace(&mut self.unknown_reported, self.counts.unknown);
+    /// How many unknown publishes have been reported.
+    pub(crate) fn unknown_reported(&self) -> u64 {
+        self.unknown_reported
+    }
+
+    /// True if there are more unknown publishes than had been reported when somebody began to wait.
+    pub(crate) fn report_unknown(&mut self, reported: u64) -> bool {
+        self.unknown_reported = self.counts.unknown;
         reported < self.counts.unknown
     }
 
@@ -359,7 +364,8 @@ mod tests {
         confirms.lose();
         let outcomes: Vec<_> = waiting.iter_mut().map(answer).collect();
         assert_eq!(outcomes, [Some(Outcome::Acked), Some(Outcome::Unknown), Some(Outcome::Unknown)]);
-        assert_eq!((confirms.report_unknown(), confirms.report_unknown()), (true, false));
+        assert_eq!([0; 2].map(|reported| confirms.report_unknown(reported)), [true; 2], "two have waited for it");
+        assert!(!confirms.report_unknown(confirms.unknown_reported()));
         let mut next: Vec<_> = (0..3).map(|_| published(&mut confirms, None)).collect();
         confirms.settle(1, false, false);
         confirms.settle(2, true, true);

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use leveret_spec::RawProperties;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -187,11 +189,21 @@ impl Rpc {
     /// been handled or not. Calls after that wait until it is back.
     pub async fn call(&self, request: Publish<'_>) -> Result<Message> {
         let Line { channel, calls, .. } = &*self.line;
-        let (waiting, answer) = begin(calls)?;
-        let id = waiting.id.to_string();
         let answered = async {
-            channel.publish(request.reply_to(REPLY_TO).correlation_id(&id).mandatory()).await?;
-            answer.await.unwrap_or_else(|_| Err(Error::closed_here(Scope::Channel)))
+            // A call that waits for the connection must not fail with those that were under way when it was lost.
+            channel.until_live().await?;
+            let (waiting, answer) = begin(calls)?;
+            let id = waiting.id.to_string();
+            let sending = pin!(channel.publish(request.reply_to(REPLY_TO).correlation_id(&id).mandatory()));
+            let answer = match select(sending, answer).await {
+                Either::Left((sent, answer)) => {
+                    sent?;
+                    answer.await
+                }
+                // It has failed before it was sent, and will not be.
+                Either::Right((failed, _)) => failed,
+            };
+            answer.unwrap_or_else(|_| Err(Error::closed_here(Scope::Channel)))
         };
         tokio::time::timeout(self.timeout, answered).await.unwrap_or(Err(Error::Timeout("answer to the call")))
     }

@@ -234,7 +234,8 @@ impl Channel {
     }
 
     pub(crate) async fn settle(&self, delivery_tag: u64, settlement: Settlement) -> Result<()> {
-        let attempt = || self.core().try_settle(self.shared(), delivery_tag, settlement);
+        let everything = (delivery_tag == 0).then(|| self.core().everything());
+        let attempt = || self.core().try_settle(self.shared(), delivery_tag, (settlement, everything));
         self.shared().when_there_is_room(attempt).await
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct ChannelState {
     /// Deliveries up to this number were settled together, or came over a connection that is lost: who still holds one
     /// must not give it back.
     pub(super) settled_up_to: u64,
+    /// How often the connection has been lost.
+    pub(super) losses: u64,
 }
 
 /// What `Channel::qos` has set, as far as it has.

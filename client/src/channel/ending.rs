@@ -33,8 +33,8 @@ impl ChannelCore {
     /// consumer is over, or was on a connection that is lost; the outer one while one has to wait.
     pub(crate) fn try_cancel(&self, shared: &Shared, tag: &str) -> Result<Option<Option<Answer>>> {
         let mut state = self.state();
-        let Some(subscription) = state.consumers.get(tag).cloned() else { return Ok(Some(None)) };
         state.check_open()?;
+        let Some(subscription) = state.consumers.get(tag).cloned() else { return Ok(Some(None)) };
         match state.phase {
             Phase::Live => {
                 let cancel = basic::Cancel { consumer_tag: ShortStr::cut(tag), no_wait: false };
@@ -61,6 +61,7 @@ impl ChannelCore {
             drop(state);
             self.close(shared, &Error::closed_here(Scope::Channel));
             shared.remove_channel(self);
+            shared.room.notify_waiters();
             return Ok(None);
         }
         let close = channel::Close { reply_code: 200, reply_text: ShortStr::cut("closed"), class_id: 0, method_id: 0 };

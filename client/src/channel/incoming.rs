@@ -154,11 +154,12 @@ impl ChannelCore {
             frame::put_method(&mut outbox.bytes, self.id, &channel::CloseOk {});
             Ok(())
         });
-        drop(state);
         answered?;
         if restoring {
-            return Ok(if self.suspend(shared, &error) { After::Suspended } else { After::Closed });
+            // In one go: nothing may be sent on a channel that is closed.
+            return Ok(if self.suspend_in(state, shared, &error) { After::Suspended } else { After::Closed });
         }
+        drop(state);
         if crossed {
             self.state().forget_calls_before_close(&error);
             return Ok(After::Open);

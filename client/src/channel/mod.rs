@@ -77,6 +77,12 @@ impl Channel {
         Ok(channel)
     }
 
+    /// Waits until the connection is not lost, within the time limit of the options.
+    pub(crate) async fn until_live(&self) -> Result<()> {
+        let is_live = || Ok(self.core().state().check_live()?.then_some(()));
+        self.shared().when_there_is_room(is_live).await
+    }
+
     /// Closes the channel and waits for the broker to agree. Unsettled deliveries go back to their queues. Nothing
     /// happens if this program closed it already.
     ///

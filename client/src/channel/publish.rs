@@ -139,16 +139,18 @@ impl Channel {
     ///
     /// # Errors
     /// `Unconfirmed`, once, if the connection was lost since the last call while there were unanswered publishes: they
-    /// may have arrived or not. What closed the channel or connection.
+    /// may have arrived or not. Everybody who waits at that moment hears of it. What closed the channel or connection.
     pub async fn all_confirmed(&self) -> Result<()> {
+        let mut reported = None;
         let attempt = || {
             let mut state = self.core().state();
             state.check_open()?;
             let Some(confirms) = &mut state.confirms else { return Ok(Some(())) };
+            let reported = *reported.get_or_insert(confirms.unknown_reported());
             if confirms.unanswered() > 0 {
                 return Ok(None);
             }
-            if confirms.report_unknown() { Err(Error::Unconfirmed) } else { Ok(Some(())) }
+            if confirms.report_unknown(reported) { Err(Error::Unconfirmed) } else { Ok(Some(())) }
         };
         self.shared().when_there_is_room(attempt).await
     }

@@ -37,6 +37,11 @@ impl Settlement {
     }
 }
 
+/// After how many losses of the connection somebody wanted to settle everything; none if it was lost at that moment. What
+/// comes over a later connection is not meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Everything(Option<u64>);
+
 impl ChannelCore {
     /// What the program's numbers of deliveries are above the broker's.
     pub(crate) fn tag_base(&self) -> u64 {
@@ -48,13 +53,27 @@ impl ChannelCore {
         self.delivered_up_to.fetch_max(tag, Ordering::Relaxed);
     }
 
+    /// What number 0, which is everything that was delivered, means just now: see `Everything`.
+    pub(crate) fn everything(&self) -> Everything {
+        let state = self.state();
+        Everything((state.phase == Phase::Live).then_some(state.losses))
+    }
+
     /// Sends a settlement of a delivery, or of all up to it, unless the outbox is full. Deliveries of a connection that
     /// is lost are back in their queues: nothing is left to settle.
-    pub(crate) fn try_settle(&self, shared: &Shared, tag: u64, settlement: Settlement) -> Result<Option<()>> {
+    pub(crate) fn try_settle(
+        &self,
+        shared: &Shared,
+        tag: u64,
+        (settlement, everything): (Settlement, Option<Everything>),
+    ) -> Result<Option<()>> {
         let mut state = self.state();
         state.check_open()?;
         let base = self.tag_base();
-        let stale = if tag == 0 { state.phase == Phase::Down } else { tag <= base };
+        let stale = match everything {
+            Some(Everything(losses)) => state.phase == Phase::Down || losses != Some(state.losses),
+            None => tag <= base,
+        };
         if stale {
             return Ok(Some(()));
         }

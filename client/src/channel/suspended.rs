@@ -5,8 +5,8 @@
 //!                   ^---(lost, or closed by the broker)---'
 //! ```
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
 use leveret_spec::method::MethodFrame;
 use leveret_spec::{ShortStr, basic, channel};
@@ -35,13 +35,18 @@ impl ChannelCore {
     /// The connection is lost, or the broker has closed the channel while it was being restored. What was under way has
     /// failed; consumers, confirm mode and prefetch are kept. False if the channel is over.
     pub(crate) fn suspend(&self, shared: &Shared, error: &Error) -> bool {
-        let mut state = self.state();
+        self.suspend_in(self.state(), shared, error)
+    }
+
+    /// `suspend` for who holds the lock.
+    pub(super) fn suspend_in(&self, mut state: MutexGuard<'_, ChannelState>, shared: &Shared, error: &Error) -> bool {
         if state.end.is_some() || state.transactional || !state.opened {
             drop(state);
             self.close(shared, error);
             return false;
         }
         state.phase = Phase::Down;
+        state.losses += 1;
         state.paused = false;
         state.last_queue.former = true;
         let base = self.delivered_up_to.load(Ordering::Relaxed);

@@ -133,6 +133,7 @@ impl Shared {
 
     /// Gives a new channel the lowest free number; `None` while the connection is lost.
     pub(crate) fn add_channel(&self) -> Result<Option<Arc<ChannelCore>>> {
+        self.outbox().check_open()?;
         locked(&self.channels).add()
     }
 
@@ -162,7 +163,7 @@ impl Shared {
 
     /// What was running has failed. Whoever waits learns of it; the channels are kept if the connection is to come back.
     pub(super) fn fail(&self, error: &Error) {
-        let Some(before) = self.begin_to_lose(error) else { return self.end(error) };
+        let Some((before, was_blocked)) = self.begin_to_lose(error) else { return self.end(error) };
         // What ends an attempt need not end the calls of channels that were restored already.
         let told = match error {
             error if error.is_retryable() => error.clone(),
@@ -174,22 +175,26 @@ impl Shared {
                 self.remove_channel(&core);
             }
         }
+        if was_blocked {
+            self.events.tell(&Event::Unblocked);
+        }
         if before == Link::Up {
             self.events.tell(&Event::Lost(error.clone()));
         }
         self.room.notify_waiters();
     }
 
-    /// From now on the connection is not up; what it was. `None` if it is not to come back.
-    fn begin_to_lose(&self, error: &Error) -> Option<Link> {
+    /// From now on the connection is not up; what it was, and whether publishers were blocked. `None` if it is not to come
+    /// back.
+    fn begin_to_lose(&self, error: &Error) -> Option<(Link, bool)> {
         let mut outbox = self.outbox();
         // A broker that is about to start may say anything.
         let passes = error.is_retryable() || outbox.link == Link::Restoring;
         if !self.limits.recovers || !passes || outbox.end.is_some() {
             return None;
         }
-        outbox.blocked = None;
-        Some(std::mem::replace(&mut outbox.link, Link::Down))
+        let was_blocked = outbox.blocked.take().is_some();
+        Some((std::mem::replace(&mut outbox.link, Link::Down), was_blocked))
     }
 
     /// There is a new connection, of which only the restoring knows. False if this program wants none any more.

@@ -77,7 +77,11 @@ impl Supervisor {
             }
             match self.drive(session).await {
                 (error, Progress::Restored) => return Some(error),
-                (error, Progress::Restoring) => last = error,
+                (error, Progress::Restoring) => {
+                    last = error;
+                    // Others first: one that lets everybody in and then fails must not keep them from being tried.
+                    self.host = (self.host + 1) % self.target.hosts.len().max(1);
+                }
             }
             if self.is_over() {
                 return None;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use leveret_spec::ReplyCode;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::channel::{Answer, ChannelCore, Reply};
@@ -94,7 +95,10 @@ impl Suspicion {
 
     /// The connection was lost in the middle, for this reason.
     pub(crate) fn judge(&self, shared: &Shared, error: &Error) {
-        let by_mistake = matches!(error, Error::Closed { scope: Scope::Connection, code, .. } if *code != 320);
+        // Others say nothing against what was asked for: the broker is being stopped, has a defect, or lacks something.
+        let passes = [ReplyCode::ConnectionForced, ReplyCode::InternalError, ReplyCode::ResourceError];
+        let by_mistake = matches!(error, Error::Closed { scope: Scope::Connection, code, .. }
+            if ReplyCode::of(*code).is_none_or(|code| !passes.contains(&code)));
         let Some(suspect) = locked(&self.0).take().filter(|_| by_mistake) else { return };
         match suspect {
             Suspect::Exchange(name) => {
@@ -121,17 +125,20 @@ impl Suspicion {
 /// broker has not noticed yet that it is over.
 pub(super) struct Patience {
     delay: Duration,
+    limit: Duration,
+    /// From the first refusal on.
     deadline: Option<Instant>,
 }
 
 impl Patience {
     fn new(limit: Duration) -> Self {
-        Patience { delay: LOCKED_DELAY, deadline: Instant::now().checked_add(limit) }
+        Patience { delay: LOCKED_DELAY, limit, deadline: None }
     }
 
     /// Waits before the next attempt. False if it has taken too long.
     pub(super) async fn wait(&mut self) -> bool {
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let now = Instant::now();
+        if *self.deadline.get_or_insert(now + self.limit) <= now {
             return false;
         }
         sleep(self.delay).await;

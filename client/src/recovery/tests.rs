@@ -59,6 +59,20 @@ async fn live(channel: &Channel, broker: &mut Scripted) {
 }
 
 #[tokio::test]
+async fn everything_that_was_delivered_is_nothing_of_a_later_connection() {
+    let (listener, channel, mut broker) = connected(10, 4096).await;
+    let _consumer = consuming(&channel, "c", &mut broker).await;
+    broker.hang_up();
+    let mut broker = back(&listener).await;
+    broker.expect("basic.Consume").await;
+    // For the broker the connection is back, for the program not yet.
+    channel.ack(0, true).await.unwrap();
+    broker.send(1, &basic::ConsumeOk { consumer_tag: ShortStr::cut("c") }).await;
+    // What comes next is no basic.ack.
+    live(&channel, &mut broker).await;
+}
+
+#[tokio::test]
 async fn a_channel_has_its_confirm_mode_prefetch_and_consumers_again_in_their_order() {
     let (listener, channel, mut broker) = connected(10, 4096).await;
     let ok = confirm::SelectOk::default();
