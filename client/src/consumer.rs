@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
@@ -18,6 +18,14 @@ use crate::error::Result;
 use crate::lock::locked;
 use crate::mailbox::Mailbox;
 
+/// Deliveries beyond the prefetch that a broker is forgiven.
+const UNASKED_MAX: usize = 1_000;
+
+/// How many unsettled deliveries a broker that keeps the prefetch leaves unread.
+fn unread_max(prefetch: u16) -> usize {
+    if prefetch == 0 { usize::MAX } else { usize::from(prefetch) + UNASKED_MAX }
+}
+
 /// The I/O task's side of a consumer.
 pub(crate) struct Subscription {
     pub(crate) tag: Arc<str>,
@@ -28,6 +36,8 @@ pub(crate) struct Subscription {
     pub(crate) no_ack: bool,
     pub(crate) source: Source,
     pub(crate) mailbox: Mailbox<Delivered>,
+    /// Deliveries that may wait to be read, beyond those that are settled.
+    pub(crate) unread_max: AtomicUsize,
     /// Its reader is gone or has asked for its end, and the broker was told so.
     pub(crate) given_up: AtomicBool,
     /// basic.consume is on its way, or was, over the connection that there is now.
@@ -56,6 +66,7 @@ pub(crate) struct Source {
 
 impl Subscription {
     pub(crate) fn new(tag: Arc<str>, (number, prefetch): (u64, u16), source: Source) -> Self {
+        let unread_max = if source.no_ack { usize::MAX } else { unread_max(prefetch) };
         Subscription {
             tag,
             number,
@@ -63,11 +74,18 @@ impl Subscription {
             no_ack: source.no_ack,
             source,
             mailbox: Mailbox::new(),
+            unread_max: AtomicUsize::new(unread_max),
             given_up: AtomicBool::new(false),
             asked_for: AtomicBool::new(false),
             queue: Mutex::default(),
             left: AtomicBool::new(false),
         }
+    }
+
+    /// Another prefetch for consumers that start from now on. RabbitMQ leaves it at that; with other brokers it is the running
+    /// ones' too.
+    pub(crate) fn allow(&self, prefetch: u16) {
+        self.unread_max.fetch_max(unread_max(prefetch), Ordering::Relaxed);
     }
 
     /// The method that starts it, with the queue's name of now.

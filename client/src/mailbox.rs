@@ -24,22 +24,23 @@ impl<T> Mailbox<T> {
         Mailbox(Mutex::new(Inside { items: VecDeque::new(), reader: None, end: None, abandoned: false }))
     }
 
-    /// Takes the items over, or leaves them where they are if nobody will read them.
-    pub(crate) fn append(&self, items: &mut VecDeque<T>) {
+    /// Takes the items over, or leaves them where they are if nobody will read them. The number of items that wait.
+    pub(crate) fn append(&self, items: &mut VecDeque<T>) -> usize {
         let mut inside = locked(&self.0);
         if inside.abandoned {
-            return;
+            return 0;
         }
         if inside.items.is_empty() {
             std::mem::swap(&mut inside.items, items);
         } else {
             inside.items.append(items);
         }
-        let reader = inside.reader.take();
+        let (waiting, reader) = (inside.items.len(), inside.reader.take());
         drop(inside);
         if let Some(reader) = reader {
             reader.wake();
         }
+        waiting
     }
 
     /// Nothing more will come. Only the first call counts.
@@ -92,6 +93,11 @@ impl<T> Mailbox<T> {
             std::mem::swap(&mut locked(&self.0).items, ready);
         }
         ready.pop_front()
+    }
+
+    /// The number of items that wait and are such.
+    pub(crate) fn count(&self, such: impl Fn(&T) -> bool) -> usize {
+        locked(&self.0).items.iter().filter(|item| such(item)).count()
     }
 
     /// The number of items that wait.

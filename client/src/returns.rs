@@ -14,7 +14,8 @@ use crate::mailbox::Mailbox;
 
 /// Messages of a channel that were published as mandatory without waiting for a confirm, and reached no queue.
 ///
-/// It ends like a `Consumer`. At most 10,000 messages wait to be read; what comes back beyond that is dropped.
+/// It ends like a `Consumer`. At most 10,000 messages, or 16 MiB of bodies, wait to be read; what comes back beyond
+/// that is dropped.
 #[must_use = "a stream that is not read keeps what comes back in memory"]
 pub struct Returns {
     mailbox: Arc<Mailbox<Returned>>,

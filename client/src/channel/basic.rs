@@ -21,6 +21,7 @@ pub struct Qos {
 
 impl Qos {
     /// So many for each consumer that starts afterwards (RabbitMQ's reading of `global` = false); 0 is no limit.
+    /// A broker that leaves over 1,000 more than that unread with a consumer has its connection closed.
     pub fn per_consumer(prefetch_count: u16) -> Self {
         Qos { prefetch_count, global: false }
     }
@@ -127,7 +128,11 @@ impl Channel {
                 return Ok(None);
             }
             let started = self.core().start_call_in(&mut state, self.shared(), &method)?;
-            *(if global { &mut state.prefetch.per_channel } else { &mut state.prefetch.per_consumer }) = prefetch_count;
+            if global {
+                state.prefetch.per_channel = prefetch_count;
+            } else {
+                state.set_prefetch(prefetch_count);
+            }
             Ok(Some(started))
         };
         self.call_when_live(attempt).await.map(drop)

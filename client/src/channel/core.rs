@@ -21,6 +21,8 @@ use crate::topology::Change;
 
 /// Returned messages that nobody has picked up; further ones are dropped.
 const RETURNS_MAX: usize = 10_000;
+/// The same in bytes, so that large ones count for more. One is kept however large it is.
+const RETURNS_BYTES_MAX: usize = 16 << 20;
 
 /// A call that waits for the broker's answer. Answers come in the order of the calls.
 pub(crate) struct Waiting {
@@ -58,8 +60,12 @@ pub(crate) struct ChannelState {
     pub(crate) closing: bool,
     pub(crate) waiting: VecDeque<Waiting>,
     pub(crate) consumers: HashMap<Arc<str>, Arc<Subscription>>,
+    /// The consumers that the broker was asked to end, in the order of the calls.
+    pub(crate) cancelling: VecDeque<Arc<str>>,
     pub(crate) confirms: Option<Confirms>,
     pub(crate) returns: Option<Arc<Mailbox<Returned>>>,
+    /// The bodies among the returned messages that wait.
+    returned_bytes: usize,
     pub(super) last_queue: LastQueue,
     /// The calls of the channel's `Rpc`.
     pub(crate) calls: Option<Arc<Mutex<Calls>>>,
@@ -167,6 +173,7 @@ impl ChannelState {
 
     /// The broker has closed the channel while this side was closing it: only that close will still be answered.
     pub(crate) fn forget_calls_before_close(&mut self, error: &Error) {
+        self.cancelling.clear();
         while let Some(waiting) = self.waiting.pop_front_if(|w| w.row != channel::Close::ROW) {
             // The caller may have stopped waiting.
             let _ = waiting.answer.send(Err(error.clone()));
@@ -191,12 +198,22 @@ impl ChannelState {
     }
 
     /// A message came back that no confirm waits for.
-    pub(crate) fn hand_out_returned(&self, returned: Returned) {
-        if let Some(returns) = &self.returns
-            && returns.len() < RETURNS_MAX
-        {
+    pub(crate) fn hand_out_returned(&mut self, returned: Returned) {
+        let Some(returns) = &self.returns else { return };
+        let waiting = returns.len();
+        // The reader takes all of them at a time.
+        let before = if waiting == 0 { 0 } else { self.returned_bytes };
+        let bytes = before.saturating_add(returned.message.body().len());
+        if waiting == 0 || (waiting < RETURNS_MAX && bytes <= RETURNS_BYTES_MAX) {
+            self.returned_bytes = bytes;
             returns.append(&mut VecDeque::from([returned]));
         }
+    }
+
+    /// The prefetch of consumers that start from now on.
+    pub(crate) fn set_prefetch(&mut self, prefetch: u16) {
+        self.prefetch.per_consumer = prefetch;
+        self.consumers.values().for_each(|subscription| subscription.allow(prefetch));
     }
 
     /// Tells everybody. A channel that this program closed ends streams without an error.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use leveret_spec::{ShortStr, basic, channel};
 
-use super::core::{Answer, ChannelCore, Phase};
+use super::core::{Answer, ChannelCore, ChannelState, Phase};
 use crate::connection::Shared;
 use crate::consumer::Subscription;
 use crate::error::{Error, Result, Scope};
@@ -24,9 +24,16 @@ impl ChannelCore {
             drop(state);
             return subscription.leave_queue(shared);
         }
-        let cancel = basic::Cancel { consumer_tag: ShortStr::cut(&subscription.tag), no_wait: false };
         // If the connection is closed, so is the consumer.
-        let _ = self.start_call_in(&mut state, shared, &cancel);
+        let _ = self.start_cancel_in(&mut state, shared, &subscription.tag);
+    }
+
+    /// Sends basic.cancel.
+    fn start_cancel_in(&self, state: &mut ChannelState, shared: &Shared, tag: &Arc<str>) -> Result<Answer> {
+        let cancel = basic::Cancel { consumer_tag: ShortStr::cut(tag), no_wait: false };
+        let answer = self.start_call_in(state, shared, &cancel)?;
+        state.cancelling.push_back(tag.clone());
+        Ok(answer)
     }
 
     /// Asks the broker to end a consumer and registers for the answer. The inner `None` if there is nothing to ask: the
@@ -37,8 +44,7 @@ impl ChannelCore {
         let Some(subscription) = state.consumers.get(tag).cloned() else { return Ok(Some(None)) };
         match state.phase {
             Phase::Live => {
-                let cancel = basic::Cancel { consumer_tag: ShortStr::cut(tag), no_wait: false };
-                let started = self.start_call_in(&mut state, shared, &cancel)?;
+                let started = self.start_cancel_in(&mut state, shared, &subscription.tag)?;
                 subscription.given_up.store(true, Ordering::Relaxed);
                 Ok(Some(Some(started)))
             }

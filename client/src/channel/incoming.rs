@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use leveret_spec::method::MethodFrame;
-use leveret_spec::{Method, basic, channel, frame};
+use leveret_spec::{Method, basic, channel};
 
-use super::core::{ChannelCore, ChannelState, LastQueue, Phase, Waiting};
+use super::core::{ChannelCore, LastQueue, Phase, Waiting};
 use super::reply::Reply;
 use crate::confirm::Returned;
 use crate::connection::Shared;
@@ -31,11 +31,9 @@ impl ChannelCore {
         match method {
             Method::Basic(basic::Method::Ack(ack)) => self.handle_confirm(shared, ack.delivery_tag, ack.multiple, true),
             Method::Basic(basic::Method::Nack(n)) => self.handle_confirm(shared, n.delivery_tag, n.multiple, false),
-            Method::Basic(basic::Method::Cancel(cancel)) => self.handle_cancel(shared, cancel)?,
+            Method::Basic(basic::Method::Cancel(cancel)) => self.handle_cancel(shared, cancel),
             Method::Basic(basic::Method::CancelOk(ok)) => {
-                let ended = self.state().consumers.remove(ok.consumer_tag.as_str());
-                if let Some(subscription) = ended {
-                    subscription.mailbox.finish(None);
+                if let Some(subscription) = self.end_cancelled(ok.consumer_tag.as_str())? {
                     subscription.leave_queue(shared);
                 }
                 self.handle_reply(shared, method, Reply::Done)?;
@@ -56,14 +54,14 @@ impl ChannelCore {
                 self.mark_all_settled(&mut self.state());
                 self.handle_reply(shared, method, Reply::Done)?;
             }
-            Method::Channel(channel::Method::Close(close)) => return self.handle_close(shared, close),
+            Method::Channel(channel::Method::Close(close)) => return Ok(self.handle_close(shared, close)),
             Method::Channel(channel::Method::CloseOk(_)) => {
                 self.handle_reply(shared, method, Reply::Done)?;
                 self.close(shared, &Error::closed_here(Scope::Channel));
                 shared.room.notify_waiters();
                 return Ok(After::Closed);
             }
-            Method::Channel(channel::Method::Flow(flow)) => self.handle_flow(shared, flow.active)?,
+            Method::Channel(channel::Method::Flow(flow)) => self.handle_flow(shared, flow.active),
             _ => self.handle_reply(shared, method, Reply::of(method))?,
         }
         Ok(After::Open)
@@ -110,8 +108,26 @@ impl ChannelCore {
         }
     }
 
+    /// The broker has ended a consumer that it was asked to end. If it names another one, who asked would read on for ever.
+    fn end_cancelled(&self, consumer_tag: &str) -> Result<Option<Arc<Subscription>>> {
+        let mut state = self.state();
+        match state.cancelling.iter().position(|asked| &**asked == consumer_tag) {
+            Some(at) => drop(state.cancelling.remove(at)),
+            None if state.cancelling.is_empty() => {}
+            None => {
+                let text = format!("basic.cancel-ok for consumer '{consumer_tag}', which was not cancelled");
+                return Err(Error::Protocol(text));
+            }
+        }
+        let ended = state.consumers.remove(consumer_tag);
+        if let Some(subscription) = &ended {
+            subscription.mailbox.finish(None);
+        }
+        Ok(ended)
+    }
+
     /// The broker ends a consumer.
-    fn handle_cancel(&self, shared: &Shared, cancel: &basic::Cancel<'_>) -> Result<()> {
+    fn handle_cancel(&self, shared: &Shared, cancel: &basic::Cancel<'_>) {
         let mut state = self.state();
         let consumer_tag = cancel.consumer_tag.as_str();
         if let Some(subscription) = state.consumers.remove(consumer_tag) {
@@ -119,24 +135,22 @@ impl ChannelCore {
             subscription.mailbox.finish(Some(Error::Cancelled { consumer_tag }));
             shared.topology().forget_queue(&subscription.queue());
         }
-        if cancel.no_wait || state.end.is_some() {
-            return Ok(());
+        if !cancel.no_wait && state.end.is_none() {
+            shared.answer(self.id, &basic::CancelOk { consumer_tag: cancel.consumer_tag });
         }
-        shared.append_method(self.id, &basic::CancelOk { consumer_tag: cancel.consumer_tag })
     }
 
-    fn handle_flow(&self, shared: &Shared, active: bool) -> Result<()> {
+    fn handle_flow(&self, shared: &Shared, active: bool) {
         let mut state = self.state();
         state.paused = !active;
-        shared.append_method(self.id, &channel::FlowOk { active })?;
+        shared.answer(self.id, &channel::FlowOk { active });
         drop(state);
         shared.room.notify_waiters();
-        Ok(())
     }
 
     /// The broker closes the channel. If this side was closing it too, the broker still answers that close, and only
     /// then is the number free.
-    fn handle_close(&self, shared: &Shared, close: &channel::Close<'_>) -> Result<After> {
+    fn handle_close(&self, shared: &Shared, close: &channel::Close<'_>) -> After {
         let error = Error::Closed {
             scope: Scope::Channel,
             code: close.reply_code,
@@ -150,23 +164,19 @@ impl ChannelCore {
         if !restoring {
             state.end.get_or_insert_with(|| error.clone());
         }
-        let answered = shared.append(|outbox| {
-            frame::put_method(&mut outbox.bytes, self.id, &channel::CloseOk {});
-            Ok(())
-        });
-        answered?;
+        shared.answer(self.id, &channel::CloseOk {});
         if restoring {
             // In one go: nothing may be sent on a channel that is closed.
-            return Ok(if self.suspend_in(state, shared, &error) { After::Suspended } else { After::Closed });
+            return if self.suspend_in(state, shared, &error) { After::Suspended } else { After::Closed };
         }
         drop(state);
         if crossed {
             self.state().forget_calls_before_close(&error);
-            return Ok(After::Open);
+            return After::Open;
         }
         self.close(shared, &error);
         shared.room.notify_waiters();
-        Ok(After::Closed)
+        After::Closed
     }
 
     /// The consumer of that tag.
@@ -182,7 +192,7 @@ impl ChannelCore {
             None => Some(returned),
         };
         if let Some(returned) = unwatched {
-            ChannelState::hand_out_returned(&state, returned);
+            state.hand_out_returned(returned);
         }
     }
 }

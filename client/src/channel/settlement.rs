@@ -7,7 +7,8 @@ use leveret_spec::{basic, frame};
 
 use super::core::{ChannelCore, ChannelState, Phase};
 use crate::connection::Shared;
-use crate::error::Result;
+use crate::consumer::Subscription;
+use crate::error::{Error, Result};
 
 /// One of the methods that settle deliveries, without its delivery tag.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +98,17 @@ impl ChannelCore {
     /// What was delivered so far is settled.
     pub(super) fn mark_all_settled(&self, state: &mut ChannelState) {
         state.settled_up_to = state.settled_up_to.max(self.delivered_up_to.load(Ordering::Relaxed));
+    }
+
+    /// Fails if the broker has sent a consumer far more than its prefetch: what is not read would pile up for ever.
+    pub(crate) fn check_prefetch(&self, subscription: &Subscription) -> Result<()> {
+        let unread_max = subscription.unread_max.load(Ordering::Relaxed);
+        let settled_up_to = self.state().settled_up_to;
+        // Those that were settled unread made room for others.
+        if subscription.mailbox.count(|delivered| delivered.tag > settled_up_to) <= unread_max {
+            return Ok(());
+        }
+        Err(Error::Protocol(format!("more deliveries for consumer '{}' than its prefetch allows", subscription.tag)))
     }
 
     /// Gives deliveries back that nobody will read. A closed channel has given them back already, and settling one a

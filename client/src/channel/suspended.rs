@@ -48,6 +48,7 @@ impl ChannelCore {
         state.phase = Phase::Down;
         state.losses += 1;
         state.paused = false;
+        state.cancelling.clear();
         state.last_queue.former = true;
         let base = self.delivered_up_to.load(Ordering::Relaxed);
         self.tag_base.store(base, Ordering::Relaxed);

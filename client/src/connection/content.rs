@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_spec::frame::{self, FrameKind};
 use leveret_spec::{ContentHeader, Method, basic};
@@ -134,7 +135,7 @@ impl Run {
         match role {
             Role::Delivery { subscription, tag, redelivered } => {
                 if !self.to.as_ref().is_some_and(|(_, to)| Arc::ptr_eq(to, &subscription)) {
-                    self.hand_over(shared);
+                    self.hand_over(shared)?;
                     self.to = Some((core.clone(), subscription));
                 }
                 self.deliveries.push_back(Delivered { message, tag, redelivered });
@@ -150,18 +151,22 @@ impl Run {
     }
 
     /// Ends the run. What comes for a consumer that was dropped goes back to the queue.
-    pub(super) fn hand_over(&mut self, shared: &Shared) {
-        let Some((core, subscription)) = self.to.take() else { return };
+    pub(super) fn hand_over(&mut self, shared: &Shared) -> Result<()> {
+        let Some((core, subscription)) = self.to.take() else { return Ok(()) };
         if let Some(last) = self.deliveries.back() {
             core.note_delivered(last.tag);
         }
-        subscription.mailbox.append(&mut self.deliveries);
+        let waiting = subscription.mailbox.append(&mut self.deliveries);
+        if waiting > subscription.unread_max.load(Ordering::Relaxed) {
+            core.check_prefetch(&subscription)?;
+        }
         if self.deliveries.is_empty() {
-            return;
+            return Ok(());
         }
         let unread = self.deliveries.drain(..);
         if !subscription.no_ack {
             core.requeue(shared, unread.map(|delivered| delivered.tag));
         }
+        Ok(())
     }
 }

@@ -35,8 +35,8 @@ impl Dispatch {
     }
 
     /// The read buffer is used up: nothing may wait here for more.
-    pub(super) fn finish_burst(&mut self) {
-        self.run.hand_over(&self.shared);
+    pub(super) fn finish_burst(&mut self) -> Result<()> {
+        self.run.hand_over(&self.shared)
     }
 
     /// Takes one frame; `rest` is what has arrived behind it.
@@ -74,7 +74,8 @@ impl Dispatch {
         let method = Method::decode(frame.payload)?;
         let lane = lane_of(&mut self.lanes, &self.shared, frame.channel)?;
         let closes = matches!(method, Method::Channel(channel::Method::Close(_)));
-        if lane.incoming.is_some() && !closes {
+        // Nothing more of a message comes on a channel that is closed.
+        if lane.incoming.take().is_some() && !closes {
             return Err(Error::Protocol(format!("{} in the middle of a message", method.row().name)));
         }
         if let Method::Basic(basic) = &method {
@@ -84,7 +85,7 @@ impl Dispatch {
             }
         }
         // What follows may end a consumer, so the deliveries before it must have gone over.
-        self.run.hand_over(&self.shared);
+        self.run.hand_over(&self.shared)?;
         lane.last = None;
         let after = lane.core.handle_method(&self.shared, &method)?;
         if after == After::Open {

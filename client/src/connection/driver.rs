@@ -84,9 +84,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if self.pulse.poll(cx)? {
             frame::put_heartbeat(&mut self.shared.outbox().bytes);
         }
-        let read = self.read(cx)?;
+        let overfull = self.shared.outbox().is_overfull();
+        let read = if overfull { Poll::Pending } else { self.read(cx)? };
         let _ = self.write(cx)?;
-        Ok(read)
+        // Nothing wakes this task for what was left unread.
+        let readable = overfull && !self.shared.outbox().is_overfull();
+        Ok(if readable { Poll::Ready(()) } else { read })
     }
 
     /// From the call for a close on, the time for the broker's answer runs.
@@ -109,8 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             Poll::Ready(_) => self.pulse.heard(),
         }
         let handled = self.handle_frames();
-        self.dispatch.finish_burst();
-        handled.map(Poll::Ready)
+        let finished = self.dispatch.finish_burst();
+        handled.and(finished).map(Poll::Ready)
     }
 
     /// Handles what is in the buffer, up to a frame that is not complete.

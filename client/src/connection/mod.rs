@@ -10,6 +10,8 @@ mod garbage_tests;
 mod handshake;
 mod input;
 #[cfg(test)]
+mod lies_tests;
+#[cfg(test)]
 mod login_tests;
 mod outbox;
 mod pulse;

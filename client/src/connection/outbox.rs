@@ -12,6 +12,10 @@ use crate::error::{Error, Result};
 /// Publishers wait while so many bytes wait for the socket: about what fits into a core's cache beside the rest.
 const OUTBOX_BYTES_MAX: usize = 256 << 10;
 
+/// While so many bytes wait for the socket, nothing is read: a broker that asks and does not take the answers must not
+/// make them pile up.
+const UNANSWERED_BYTES_MAX: usize = 512 << 10;
+
 /// Whether there is a connection to the broker. How it ends for good stands beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
@@ -62,6 +66,11 @@ impl Outbox {
     /// True while everything that can wait has to wait for the socket.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= OUTBOX_BYTES_MAX
+    }
+
+    /// True while what the broker says must wait for it to read.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.bytes.len() >= UNANSWERED_BYTES_MAX
     }
 
     pub(super) fn is_up(&self) -> bool {

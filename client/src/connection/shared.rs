@@ -101,6 +101,11 @@ impl Shared {
         })
     }
 
+    /// Answers what the broker asked, unless nothing more is to be said because the connection is closed or being closed.
+    pub(crate) fn answer(&self, channel: u16, method: &impl MethodFrame) {
+        let _ = self.append_method(channel, method);
+    }
+
     /// Runs `attempt` until it gets through; `None` means that it has to wait: for room, for as long as that takes; for
     /// a connection that is lost to come back, for the time limit of the options.
     pub(crate) async fn when_there_is_room<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
