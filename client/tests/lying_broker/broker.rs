@@ -108,20 +108,27 @@ impl Broker {
                 locales: b"en_US",
             },
         );
+        if !self.flush().await || self.next().await.is_none() {
+            return false;
+        }
         let (channel_max, frame_max, heartbeat) = login.tune;
-        if self.flush().await && self.next().await.is_some() {
-            self.lie_in_step(login, 1);
-            self.put(0, &connection::Tune { channel_max, frame_max, heartbeat });
+        self.lie_in_step(login, 1);
+        self.put(0, &connection::Tune { channel_max, frame_max, heartbeat });
+        if !self.flush().await || !self.tuned().await || self.next().await.is_none() {
+            return false;
         }
-        if self.flush().await && self.next().await.is_some() && self.next().await.is_some() {
-            if frame_max > 0 {
-                self.frame_max = self.frame_max.min(frame_max as usize);
-            }
-            self.lie_in_step(login, 2);
-            self.put(0, &connection::OpenOk::default());
-            return self.flush().await;
-        }
-        false
+        self.lie_in_step(login, 2);
+        self.put(0, &connection::OpenOk::default());
+        self.flush().await
+    }
+
+    /// Takes the client's word for the limits, since it may have believed a lie.
+    async fn tuned(&mut self) -> bool {
+        let Some(got) = self.next().await else { return false };
+        let Ok(Method::Connection(connection::Method::TuneOk(ok))) = Method::decode(&got.payload) else { return false };
+        assert!(ok.frame_max >= 4096, "{ok:?}");
+        self.frame_max = ok.frame_max as usize;
+        true
     }
 
     fn lie_in_step(&mut self, login: &Login, step: u8) {
