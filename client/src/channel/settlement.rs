@@ -102,8 +102,9 @@ impl ChannelCore {
 
     /// Fails if the broker has sent a consumer far more than its prefetch: what is not read would pile up for ever.
     pub(crate) fn check_prefetch(&self, subscription: &Subscription) -> Result<()> {
-        let unread_max = subscription.unread_max.load(Ordering::Relaxed);
-        let settled_up_to = self.state().settled_up_to;
+        let state = self.state();
+        let (unread_max, settled_up_to) = (subscription.unread_max.load(Ordering::Relaxed), state.settled_up_to);
+        drop(state);
         // Those that were settled unread made room for others.
         if subscription.mailbox.count(|delivered| delivered.tag > settled_up_to) <= unread_max {
             return Ok(());
@@ -124,7 +125,7 @@ impl ChannelCore {
         let nack = |delivery_tag| basic::Nack { delivery_tag, multiple: false, requeue: true };
         // The connection may be closed, which requeues them too.
         let _ = shared.append(|outbox| {
-            tags.for_each(|tag| frame::put_method(&mut outbox.bytes, self.id, &nack(tag)));
+            outbox.answer(|bytes| tags.for_each(|tag| frame::put_method(bytes, self.id, &nack(tag))));
             Ok(())
         });
     }

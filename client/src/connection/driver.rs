@@ -78,13 +78,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// One turn of a running connection. `Ready` if there may be more to read at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>> {
-        if !self.closing {
-            self.look_for_close(cx);
-        }
+        let overfull = self.look_around(cx);
         if self.pulse.poll(cx)? {
             frame::put_heartbeat(&mut self.shared.outbox().bytes);
         }
-        let overfull = self.shared.outbox().is_overfull();
         let read = if overfull { Poll::Pending } else { self.read(cx)? };
         let _ = self.write(cx)?;
         // Nothing wakes this task for what was left unread.
@@ -92,15 +89,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Ok(if readable { Poll::Ready(()) } else { read })
     }
 
-    /// From the call for a close on, the time for the broker's answer runs.
-    fn look_for_close(&mut self, cx: &mut Context<'_>) {
+    /// From the call for a close on, the time for the broker's answer runs. True if the broker must not be heard now.
+    fn look_around(&mut self, cx: &mut Context<'_>) -> bool {
         let mut outbox = self.shared.outbox();
-        self.closing = outbox.closing;
-        if self.closing {
+        if outbox.closing && !self.closing {
+            self.closing = true;
             self.pulse.close_within(self.shared.limits.timeout);
         } else if outbox.closer.is_none() {
             outbox.closer = Some(cx.waker().clone());
         }
+        outbox.is_overfull()
     }
 
     /// Reads once and handles every frame that is complete.
@@ -195,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Refill::NotNow;
         }
         std::mem::swap(&mut outbox.bytes, &mut self.output.bytes);
+        outbox.answer_bytes = 0;
         drop(outbox);
         // A heartbeat alone is an empty frame. It does not count, or every second one would be left out.
         if self.output.bytes.len() > frame::FRAME_OVERHEAD {

@@ -5,7 +5,7 @@ use leveret_spec::{ShortBytes, ShortStr, basic, channel, connection};
 use tokio::task::yield_now;
 
 use crate::scripted::{Scripted, answered, channel_open, waits};
-use crate::{Channel, Consume, Consumer, Error, Options, Qos, Result};
+use crate::{Channel, Consume, Consumer, Error, Options, Publish, Qos, Result};
 
 async fn consuming(prefetch: u16) -> (Channel, Consumer, Scripted) {
     let (channel, mut broker) = channel_open(Options::default()).await;
@@ -48,6 +48,20 @@ async fn a_broker_that_asks_and_does_not_read_is_not_read_until_it_does() {
         broker.expect("channel.FlowOk").await;
     }
     assert!(channel.is_open());
+}
+
+#[tokio::test]
+async fn a_broker_that_takes_no_publishes_is_heard() {
+    let (channel, mut consumer, mut broker) = consuming(10).await;
+    let body = vec![7; 4 << 20];
+    for _ in 0..2 {
+        channel.publish(Publish::to_queue("q").body(&body)).await.unwrap();
+        // The first is on its way then, and the second waits.
+        yield_now().await;
+    }
+    assert!(channel.connection().shared().outbox().bytes.len() > body.len());
+    delivered(&mut broker, 1..=1).await;
+    assert_eq!(consumer.next().await.unwrap().unwrap().delivery_tag(), 1);
 }
 
 #[tokio::test]

@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 /// Publishers wait while so many bytes wait for the socket: about what fits into a core's cache beside the rest.
 const OUTBOX_BYTES_MAX: usize = 256 << 10;
 
-/// While so many bytes wait for the socket, nothing is read: a broker that asks and does not take the answers must not
-/// make them pile up.
-const UNANSWERED_BYTES_MAX: usize = 512 << 10;
+/// While so many bytes of answers wait for the socket, nothing is read: a broker that asks and does not take the answers must
+/// not make them pile up. What the program publishes is not among them: a broker that blocks publishers must be heard.
+const ANSWER_BYTES_MAX: usize = 512 << 10;
 
 /// Whether there is a connection to the broker. How it ends for good stands beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) enum Link {
 /// See the file's head.
 pub(crate) struct Outbox {
     pub(crate) bytes: Vec<u8>,
+    /// How many of them the broker has caused.
+    pub(super) answer_bytes: usize,
     /// The I/O task, while it waits for bytes. It is woken by the first ones, not by each.
     pub(crate) driver: Option<Waker>,
     /// The I/O task at any time.
@@ -47,6 +49,7 @@ impl Outbox {
     pub(super) fn new(frame_max: usize) -> Self {
         Outbox {
             bytes: Vec::new(),
+            answer_bytes: 0,
             driver: None,
             closer: None,
             link: Link::Up,
@@ -68,9 +71,16 @@ impl Outbox {
         self.bytes.len() >= OUTBOX_BYTES_MAX
     }
 
+    /// Appends what the broker has caused.
+    pub(crate) fn answer(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.bytes.len();
+        write(&mut self.bytes);
+        self.answer_bytes += self.bytes.len() - before;
+    }
+
     /// True while what the broker says must wait for it to read.
     pub(super) fn is_overfull(&self) -> bool {
-        self.bytes.len() >= UNANSWERED_BYTES_MAX
+        self.answer_bytes >= ANSWER_BYTES_MAX
     }
 
     pub(super) fn is_up(&self) -> bool {

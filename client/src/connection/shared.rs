@@ -103,7 +103,10 @@ impl Shared {
 
     /// Answers what the broker asked, unless nothing more is to be said because the connection is closed or being closed.
     pub(crate) fn answer(&self, channel: u16, method: &impl MethodFrame) {
-        let _ = self.append_method(channel, method);
+        let _ = self.append(|outbox| {
+            outbox.answer(|bytes| frame::put_method(bytes, channel, method));
+            Ok(())
+        });
     }
 
     /// Runs `attempt` until it gets through; `None` means that it has to wait: for room, for as long as that takes; for
