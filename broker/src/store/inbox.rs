@@ -153,7 +153,7 @@ impl Inbox {
     pub(super) fn wait(&self, is_idle: bool) -> bool {
         let mut state = self.state.lock();
         let mut is_quiet = false;
-        let mut is_work = true;
+        let mut others_wrote = false;
         while is_idle && !state.is_urgent && !state.seal && !state.stop {
             (state.is_asleep, state.sleeps_long) = (true, is_quiet);
             if is_quiet {
@@ -164,15 +164,21 @@ impl Inbox {
             let (takes, last) = (state.takes, state.last);
             if self.arrived.wait_for(&mut state, IDLE_DELAY).timed_out() {
                 // What is there after others took all that was there before has not waited long.
-                is_work = state.takes == takes && state.idle_bytes > 0;
-                if is_work || state.takes != takes {
+                others_wrote = state.takes != takes;
+                if others_wrote || state.idle_bytes > 0 {
                     break;
                 }
                 is_quiet = state.last == last;
             }
         }
         (state.is_asleep, state.sleeps_long) = (false, false);
-        is_work
+        !others_wrote
+    }
+
+    /// True if the writer sleeps until somebody wakes it.
+    #[cfg(test)]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.state.lock().sleeps_long
     }
 
     /// Moves what was handed in to `batches`.

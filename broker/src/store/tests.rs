@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use super::inbox::{Inbox, Orders};
 use super::{Batch, MessageStore, OpenError, Options, QueueId, Recovered, Ref, Store, Ticket, inspect};
 use crate::message::Message;
 use leveret_spec::Properties;
@@ -21,6 +22,18 @@ pub(super) fn soon(is: impl Fn() -> bool) -> bool {
         thread::sleep(Duration::from_millis(1));
     }
     false
+}
+
+#[test]
+fn what_wakes_the_writer_out_of_a_long_sleep_is_written_before_anything_is_collected() {
+    let inbox = Inbox::default();
+    let is_work = thread::scope(|scope| {
+        let writer = scope.spawn(|| inbox.wait(true));
+        assert!(soon(|| inbox.is_quiet()));
+        inbox.order(Orders { stop: true, ..Orders::default() });
+        writer.join().unwrap()
+    });
+    assert!(is_work);
 }
 
 /// A directory that goes with the test.
