@@ -1,33 +1,13 @@
 //! Crunchers that are killed in mid-work: their files come again, and the totals are those of a run without harm.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+use std::process::{Command, Stdio};
 
 use cruncher_demo::{prompt, topology};
 use leveret::{Broker, Config};
 use leveret_client::{Connection, Get};
-use serde_json::{Value, json};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use serde_json::json;
 
-fn up(out: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cruncher-demo"));
-    command.env_remove("AMQP_URL").args(["up", "--once", "--json", "--patience", "120", "--out"]);
-    command.arg(out).args(arguments).output().unwrap()
-}
-
-fn totals(output: &Output) -> Value {
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let remarks = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{printed}{remarks}");
-    serde_json::from_str(printed.lines().last().unwrap()).unwrap()
-}
-
-fn mails(out: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    names
-}
+use super::{mails, totals, up};
 
 /// Every second of the eight files kills each cruncher, before and after its result by turns.
 #[test]

@@ -1,30 +1,8 @@
-//! The whole demo over its own broker, as a program: what it prints last is what happened.
+//! Letters, and what cannot be read, delivered or reached.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+use serde_json::json;
 
-use serde_json::{Value, json};
-use std::path::Path;
-use std::process::{Command, Output};
-
-fn up(out: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cruncher-demo"));
-    command.env_remove("AMQP_URL").args(["up", "--once", "--json", "--patience", "60", "--out"]);
-    command.arg(out).args(arguments).output().unwrap()
-}
-
-fn totals(output: &Output) -> Value {
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let remarks = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{printed}{remarks}");
-    serde_json::from_str(printed.lines().last().unwrap()).unwrap()
-}
-
-fn mails(out: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    names
-}
+use super::{mails, totals, up};
 
 #[test]
 fn the_example_letters_come_out_as_they_should() {
